@@ -1,0 +1,1 @@
+"""Servers to practise on, on this machine, in front of real containers. Never for production."""
