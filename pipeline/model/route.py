@@ -1,0 +1,128 @@
+"""Routes: what makes a service's URI reach a stack, and what a gateway holds as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+PIPELINE_TAG = "pipeline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What one of our services wants of the gateway: requests matching uri, hosts and methods go to `upstream`.
+
+    `upstream` is a URL without a path (`http://proxy.cities-master-0a1b2c3d:80`); empty `hosts` or `methods` match all.
+    """
+
+    service: str
+    environment: str
+    stack: str
+    uri: str
+    upstream: str
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    strip_uri: bool = False
+    preserve_host: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose an entity of the gateway is, as its tags say: all empty for one that this toolkit did not make."""
+
+    environment: str = ""
+    service: str = ""
+    stack: str = ""
+
+    @property
+    def ours(self) -> bool:
+        return bool(self.service)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRoute:
+    """A route as the gateway has it, ours or anyone's. `upstream` is empty when it leads nowhere."""
+
+    id: str
+    name: str
+    paths: tuple[str, ...]
+    hosts: tuple[str, ...]
+    methods: tuple[str, ...]
+    strip_uri: bool
+    preserve_host: bool
+    upstream: str
+    owner: Owner
+
+    @property
+    def label(self) -> str:
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayIdentity:
+    """Which server this is and whose: `environments` are those that its entities' tags name."""
+
+    product: str
+    version: str
+    environments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """One entity of a gateway, as it would be written: `kind` is Kong's collection name (`services`), `body` its fields.
+
+    `body` holds no server-made clock (`created_at`, `updated_at` are left out of every dump but kept in `created_at`).
+    """
+
+    kind: str
+    id: str
+    name: str
+    body: Mapping[str, object]
+    created_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayState:
+    """A whole gateway at one moment: every entity, and how many of what could not be exported (kind → count)."""
+
+    identity: GatewayIdentity
+    entities: tuple[Entity, ...]
+    not_exported: tuple[tuple[str, int], ...] = ()
+
+    def of(self, kind: str) -> tuple[Entity, ...]:
+        return tuple(entity for entity in self.entities if entity.kind == kind)
+
+
+def owner_tags(route: Route) -> tuple[str, ...]:
+    """The tags of ownership, without `:` (older servers refuse it)."""
+    return (PIPELINE_TAG, f"env.{tag_word(route.environment)}", f"service.{route.service}", f"stack.{route.stack}")
+
+
+def tag_word(value: str) -> str:
+    """`review/x` as a tag may hold it: servers refuse `/` and `,` in tags."""
+    return value.replace("/", ".").replace(",", ".").replace(" ", ".")
+
+
+def owner_of(tags: tuple[str, ...]) -> Owner:
+    """Whose an entity is; one without the tag `pipeline` is nobody's, whatever else its tags say."""
+    if PIPELINE_TAG not in tags:
+        return Owner()
+    found = {prefix: value for prefix, _, value in (tag.partition(".") for tag in tags) if value}
+    return Owner(environment=found.get("env", ""), service=found.get("service", ""), stack=found.get("stack", ""))
+
+
+def stack_of_upstream(upstream: str) -> str:
+    """`http://proxy.cities-master-0a1b2c3d:80` → `cities-master-0a1b2c3d`; empty when the host is not of that shape."""
+    host = urlsplit(upstream).hostname or ""
+    _, _, stack = host.partition(".")
+    return "" if "." in stack else stack
+
+
+def overlaps(wanted: Route, found: FoundRoute) -> bool:
+    """Whether both would answer the same request for the wanted path: same path, and hosts and methods that meet."""
+    return wanted.uri in found.paths and _meet(wanted.hosts, found.hosts) and _meet(wanted.methods, found.methods)
+
+
+def _meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return (not one and not other) or bool(set(one) & set(other))
