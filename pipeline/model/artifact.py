@@ -1,0 +1,51 @@
+"""The record of a build that travels between verbs and CI jobs: build/<service>/artifact.json."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipeline.errors import BadInput, Refused
+from pipeline.model.image import BuiltImage
+from pipeline.model.release import Release
+
+SCHEMA_VERSION = 1
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """What `build` made of one release; `stack` is the release's. Holds no secret and no clock."""
+
+    schema_version: int = SCHEMA_VERSION
+    service: str
+    branch: str
+    commit: str
+    version: str
+    stack: str
+    images: tuple[BuiltImage, ...]
+
+
+def artifact_path(service: str) -> str:
+    return f"build/{service}/artifact.json"
+
+
+def write_artifact(artifact: Artifact) -> bytes:
+    """The bytes of the file; the same artifact gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(artifact), indent=2) + b"\n"
+
+
+def read_artifact(text: bytes, *, file: str, release: Release) -> Artifact:
+    """The artifact in `text`. Refused when it was made from another commit or worktree state than `release`."""
+    try:
+        artifact = msgspec.json.decode(text, type=Artifact)
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"{file} is not a record of a build: {error}", hint="Run `invoke build` again.") from error
+    if artifact.schema_version != SCHEMA_VERSION:
+        raise BadInput(
+            f"{file} has schema_version {artifact.schema_version}, this toolkit reads {SCHEMA_VERSION}",
+            hint="Run `invoke build` again with this version.",
+        )
+    if (artifact.service, artifact.version) != (release.service, release.version):
+        raise Refused(
+            f"{file} was made from {artifact.service} at {artifact.version}, this is {release.service} at {release.version}",
+            hint="Run `invoke build` for this commit first.",
+        )
+    return artifact
