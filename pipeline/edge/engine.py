@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
+from pipeline.model.address import EngineAddress
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from docker.tls import TLSConfig
 
 ENGINE_TIMEOUT = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineAddress:
-    """Where an engine is. An empty `host` is what the docker command would use here (its context, or the socket)."""
-
-    host: str = ""
-    tls_verify: bool = False
-    cert_path: str = ""
-
-    def __str__(self) -> str:
-        return self.host or "the local engine"
 
 
 def open_engine(address: EngineAddress) -> APIClient:
@@ -87,7 +76,7 @@ def is_conflict(error: PipelineError) -> bool:
     return isinstance(error, EngineAnswered) and error.status == 409
 
 
-def _tls(address: EngineAddress) -> object:
+def _tls(address: EngineAddress) -> TLSConfig | bool:
     if not address.cert_path:
         return False
     import os.path
