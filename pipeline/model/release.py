@@ -95,7 +95,7 @@ def make_release(manifest: Manifest, checkout: Checkout, environment: str) -> Re
 
 
 def slug_of(branch: str) -> str:
-    """GitLab's CI_COMMIT_REF_SLUG of a branch: lower case, 63 bytes, everything but 0-9a-z becomes `-`, none at the ends.
+    """GitLab's CI_COMMIT_REF_SLUG of a branch: lower case, 63 bytes, all but 0-9a-z becomes `-`, none at the ends.
 
     A name of which nothing remains (日本) becomes `b-` and 6 digits of its hash, because a name must not be empty.
     """

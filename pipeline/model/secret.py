@@ -38,3 +38,6 @@ class Secret:
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
         raise TypeError("a Secret is not serialised")
+
+
+NO_SECRET = Secret("")

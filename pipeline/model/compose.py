@@ -1,0 +1,262 @@
+"""Compose files: docker-compose.yml (version 2) as this toolkit reads it. Every key is supported or an error."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import yaml
+
+from pipeline.errors import BadInput
+from pipeline.model.compose_values import (
+    Place,
+    as_bool,
+    as_bytes,
+    as_health,
+    as_int,
+    as_map,
+    as_mounts,
+    as_ports,
+    as_seconds,
+    as_text,
+    as_texts,
+    known,
+    wrong,
+)
+from pipeline.model.interpolate import Lookup, interpolate, secrets_in
+from pipeline.model.manifest import ImageSource
+from pipeline.model.stack import StackService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeFile:
+    """The services of a compose file, dependencies first; `builds` are its `build:` entries, `volumes` its volumes."""
+
+    services: tuple[StackService, ...]
+    builds: Mapping[str, ImageSource] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+
+
+def parse_compose(text: bytes, *, file: str, lookup: Lookup) -> ComposeFile:
+    """The compose file in `text`, variables filled in by `lookup`. Raises BadInput naming file, service and key."""
+    top = _mapping(_load(text, file), file, "the file")
+    known(top, ("version", "services", "volumes"), file, "")
+    version = str(top.get("version", "2"))
+    if not (version == "2" or version.startswith("2.")):
+        raise BadInput(
+            f"{file}: version {version!r} is not supported", hint="Use version '2', which Rancher 1.6 reads as well."
+        )
+    services = _mapping(top.get("services"), file, "services")
+    if not services:
+        raise BadInput(f"{file}: no services", hint="Name at least the service that the gateway sends requests to.")
+    volumes = _volumes(top.get("volumes") or {}, file)
+    parsed, builds = [], {}
+    for name, body in services.items():
+        place = Place(file=file, service=name)
+        body = _interpolated(_mapping(body, file, f"services.{name}"), lookup, place)
+        parsed.append(_service(name, body, place))
+        if "build" in body:
+            builds[name] = _build(body["build"], place)
+    _check_volumes(parsed, volumes, file)
+    return ComposeFile(services=_in_order(parsed, file), builds=builds, volumes=volumes)
+
+
+def parse_scales(text: bytes, *, file: str) -> Mapping[str, int]:
+    """How many containers of each service rancher-compose.yml asks for; its other keys are for Rancher alone."""
+    services = _mapping(_mapping(_load(text, file), file, "the file").get("services") or {}, file, "services")
+    scales = {}
+    for name, body in services.items():
+        keys = _mapping(body, file, f"services.{name}")
+        if "scale" in keys:
+            scales[name] = as_int(keys["scale"], Place(file=file, service=name, key="scale"))
+    return scales
+
+
+def _load(text: bytes, file: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{file} is not YAML: {' '.join(str(error).split())}", hint="Mend the file at that line."
+        ) from error
+
+
+def _service(name: str, body: Mapping[str, object], place: Place) -> StackService:
+    fields: dict[str, object] = {"name": name, "image": ""}
+    for key, value in body.items():
+        at = place.at(key)
+        if key == "build" or key.startswith("x-"):
+            continue
+        if key == "logging":
+            fields |= _logging(value, at)
+        elif key in _KEYS:
+            target, parse = _KEYS[key]
+            fields[target] = parse(value, at)
+        elif key not in _WITHOUT_EFFECT:
+            raise wrong(at, "is not supported here", f"Supported: {', '.join(sorted(SUPPORTED))}, x-….")
+    service = StackService(**fields)  # type: ignore[arg-type]  # each parser gives its field's type
+    _check_secrets(service, place)
+    return service
+
+
+def _words(value: object, at: Place) -> tuple[str, ...]:
+    """A command: a list of words, or a line that is split as a shell does, as compose does."""
+    if isinstance(value, str):
+        try:
+            return tuple(shlex.split(value))
+        except ValueError as error:
+            raise wrong(at, f"{value!r}: {error}", "Write it as a list of words.") from error
+    return as_texts(value, at)
+
+
+def _depends(value: object, at: Place) -> tuple[str, ...]:
+    return tuple(value) if isinstance(value, dict) else as_texts(value, at)
+
+
+def _logging(value: object, at: Place) -> dict[str, object]:
+    body = _mapping(value, at.file, str(at))
+    known(body, ("driver", "options"), at.file, f"services.{at.service}.logging.")
+    return {
+        "log_driver": as_text(body.get("driver", ""), at),
+        "log_options": as_map(body.get("options") or {}, at),
+    }
+
+
+_KEYS: Mapping[str, tuple[str, Callable[[object, Place], object]]] = {
+    "image": ("image", as_text),
+    "command": ("command", _words),
+    "entrypoint": ("entrypoint", _words),
+    "environment": ("environment", as_map),
+    "ports": ("ports", as_ports),
+    "volumes": ("mounts", as_mounts),
+    "depends_on": ("depends_on", _depends),
+    "labels": ("labels", as_map),
+    "restart": ("restart", as_text),
+    "user": ("user", as_text),
+    "working_dir": ("working_dir", as_text),
+    "hostname": ("hostname", as_text),
+    "stop_signal": ("stop_signal", as_text),
+    "stop_grace_period": ("stop_seconds", as_seconds),
+    "privileged": ("privileged", as_bool),
+    "read_only": ("read_only", as_bool),
+    "init": ("init", as_bool),
+    "tty": ("tty", as_bool),
+    "cap_add": ("cap_add", as_texts),
+    "cap_drop": ("cap_drop", as_texts),
+    "security_opt": ("security_opt", as_texts),
+    "devices": ("devices", as_texts),
+    "tmpfs": ("tmpfs", as_texts),
+    "dns": ("dns", as_texts),
+    "extra_hosts": ("extra_hosts", as_texts),
+    "sysctls": ("sysctls", as_map),
+    "mem_limit": ("mem_limit", as_bytes),
+    "mem_reservation": ("mem_reservation", as_bytes),
+    "shm_size": ("shm_size", as_bytes),
+    "cpu_shares": ("cpu_shares", as_int),
+    "cpuset": ("cpuset", as_text),
+    "healthcheck": ("health", as_health),
+}
+_WITHOUT_EFFECT = ("expose",)
+SUPPORTED = (*_KEYS, *_WITHOUT_EFFECT, "build", "logging")
+
+
+def _build(value: object, place: Place) -> ImageSource:
+    at = place.at("build")
+    if isinstance(value, str):
+        return ImageSource(context=value)
+    body = _mapping(value, at.file, str(at))
+    known(body, ("context", "dockerfile", "target", "args"), at.file, f"services.{at.service}.build.")
+    return ImageSource(
+        context=as_text(body.get("context", "."), at),
+        dockerfile=as_text(body.get("dockerfile", ""), at),
+        target=as_text(body.get("target", ""), at),
+        args=as_map(body.get("args") or {}, at),
+    )
+
+
+def _volumes(value: object, file: str) -> tuple[str, ...]:
+    volumes = _mapping(value, file, "volumes")
+    for name, body in volumes.items():
+        if body:
+            raise BadInput(
+                f"{file}: volumes.{name} has {body!r}, which is not supported",
+                hint="Only the name is: volumes belong to service and environment and use the engine's default driver.",
+            )
+    return tuple(sorted(volumes))
+
+
+def _check_volumes(services: list[StackService], volumes: tuple[str, ...], file: str) -> None:
+    for service in services:
+        for mount in service.mounts:
+            if mount.source and not mount.source.startswith("/") and mount.source not in volumes:
+                raise BadInput(
+                    f"{file}: services.{service.name}.volumes: {mount.source!r} is not under the top-level volumes",
+                    hint=f"Add `{mount.source}:` to the volumes of the file.",
+                )
+
+
+def _check_secrets(service: StackService, place: Place) -> None:
+    """A secret in a label or a command would be seen by everyone who lists containers."""
+    for name in StackService.__struct_fields__:
+        if name != "environment" and secrets_in(str(getattr(service, name)).replace("\\x00", "\x00")):
+            raise wrong(place.at(name), "holds a secret", "Secrets may only be used under environment.")
+
+
+def _in_order(services: list[StackService], file: str) -> tuple[StackService, ...]:
+    """Dependencies first, else in the order of the file."""
+    names = {service.name: service for service in services}
+    done: dict[str, StackService] = {}
+
+    def visit(service: StackService, path: tuple[str, ...]) -> None:
+        for needed in service.depends_on:
+            if needed not in names:
+                raise BadInput(
+                    f"{file}: services.{service.name}.depends_on: there is no service {needed!r}",
+                    hint=f"Services: {', '.join(names)}.",
+                )
+            if needed in path:
+                raise BadInput(
+                    f"{file}: depends_on goes in a circle: {' → '.join((*path, needed))}", hint="Break it at one place."
+                )
+            if needed not in done:
+                visit(names[needed], (*path, needed))
+        done[service.name] = service
+
+    for service in services:
+        if service.name not in done:
+            visit(service, (service.name,))
+    return tuple(done.values())
+
+
+def _interpolated(body: Mapping[str, object], lookup: Lookup, place: Place) -> dict[str, object]:
+    return {key: _fill(_pass_through(key, value, lookup), lookup, place.at(key)) for key, value in body.items()}
+
+
+def _pass_through(key: str, value: object, lookup: Lookup) -> object:
+    """`environment: [NAME]` and `NAME:` take the value from the environment; a variable that is unset is left out."""
+    if key != "environment":
+        return value
+    if isinstance(value, list):
+        pairs = [str(item).partition("=") for item in value]
+        value = {name: (text if found else None) for name, found, text in pairs}
+    if not isinstance(value, dict):
+        return value
+    taken = {name: f"${{{name}}}" if text is None else text for name, text in value.items()}
+    return {name: text for name, text in taken.items() if value[name] is not None or lookup(str(name)) is not None}
+
+
+def _fill(value: object, lookup: Lookup, at: Place) -> object:
+    if isinstance(value, str):
+        return interpolate(value, lookup, where=str(at))
+    if isinstance(value, list):
+        return [_fill(item, lookup, at) for item in value]
+    if isinstance(value, dict):
+        return {key: _fill(item, lookup, at) for key, item in value.items()}
+    return value
+
+
+def _mapping(value: object, file: str, where: str) -> dict[str, object]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise BadInput(f"{file}: {where} should be a mapping of names", hint="Look at docs/compose.md for the shape.")
+    return value

@@ -1,0 +1,102 @@
+"""`${VAR}` in compose files, as compose fills it in; a secret stays a mark until its container is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from pipeline.errors import BadInput
+from pipeline.model.secret import Secret
+
+Lookup = Callable[[str], str | None]
+
+_MARK = re.compile("\x00([A-Za-z_][A-Za-z0-9_]*)\x00")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATORS = (":-", ":?", ":+", "-", "?", "+")
+
+
+def interpolate(text: str, lookup: Lookup, *, where: str) -> str:
+    """`text` with $VAR, ${VAR}, ${VAR:-default}, ${VAR-default}, ${VAR:?message}, ${VAR?message}, ${VAR:+other},
+    ${VAR+other} and $$ replaced, defaults being interpolated themselves; what is unset becomes empty, as in compose.
+
+    Raises BadInput, naming `where`, for what is required and missing, and for what compose would not take either.
+    """
+    filled, rest = _fill(text, 0, lookup, where, inside=False)
+    assert rest == len(text)  # noqa: S101 - _fill outside of braces only stops at the end
+    return filled
+
+
+def secret_mark(name: str) -> str:
+    """What stands for a secret's value in a definition. No argument and no variable can hold NULs."""
+    return f"\x00{name}\x00"
+
+
+def secrets_in(text: str) -> tuple[str, ...]:
+    return tuple(_MARK.findall(text))
+
+
+def show_secrets_by_name(text: str) -> str:
+    """A definition's text as it may be written down: `${NAME}` where a secret goes."""
+    return _MARK.sub(r"${\1}", text)
+
+
+def fill_secrets(text: str, secrets: Mapping[str, Secret]) -> str:
+    """The text that a container gets. Only platform drivers call this, right before they send it."""
+    return _MARK.sub(lambda found: secrets[found[1]].reveal(), text)
+
+
+def _fill(text: str, at: int, lookup: Lookup, where: str, *, inside: bool) -> tuple[str, int]:
+    """Text from `at` filled in up to the end, or, inside braces, up to the closing one; and where that is."""
+    done: list[str] = []
+    while at < len(text):
+        if inside and text[at] == "}":
+            break
+        if text[at] != "$":
+            done.append(text[at])
+            at += 1
+        elif text[at + 1 : at + 2] == "$":
+            done.append("$")
+            at += 2
+        elif text[at + 1 : at + 2] == "{":
+            value, at = _braced(text, at + 2, lookup, where)
+            done.append(value)
+        elif name := _NAME.match(text, at + 1):
+            done.append(lookup(name[0]) or "")
+            at = name.end()
+        else:
+            raise _invalid(text, where)
+    return "".join(done), at
+
+
+def _braced(text: str, at: int, lookup: Lookup, where: str) -> tuple[str, int]:
+    name = _NAME.match(text, at)
+    if name is None:
+        raise _invalid(text, where)
+    at = name.end()
+    operator = next((op for op in _OPERATORS if text.startswith(op, at)), "")
+    word, at = _fill(text, at + len(operator), lookup, where, inside=True) if operator else ("", at)
+    if text[at : at + 1] != "}":
+        raise _invalid(text, where)
+    return _value(name[0], operator, word, lookup(name[0]), where), at + 1
+
+
+def _value(name: str, operator: str, word: str, value: str | None, where: str) -> str:
+    there = value is not None and (bool(value) or not operator.startswith(":"))
+    match operator.lstrip(":"):
+        case "-":
+            return value if there and value is not None else word
+        case "+":
+            return word if there else ""
+        case "?" if not there:
+            raise BadInput(
+                f"{where}: ${{{name}}} is required: {word or 'it is not set'}",
+                hint=f"Set the environment variable {name} and run this again.",
+            )
+    return value or ""
+
+
+def _invalid(text: str, where: str) -> BadInput:
+    return BadInput(
+        f"{where}: {show_secrets_by_name(text)!r} has a $ that starts no variable",
+        hint="Write $$ for a dollar sign, ${NAME}, ${NAME:-default} or ${NAME:?message} for a variable.",
+    )
