@@ -1,12 +1,13 @@
-"""The port to a gateway: routes are read, changed as planned, and the whole of it dumped and restored."""
+"""The ports to a gateway: its routes are read, changed as planned and dumped; its proxy is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from pipeline.model.check import Answer, Question
 from pipeline.model.plan import Change
-from pipeline.model.route import Entity, FoundRoute, GatewayIdentity, GatewayState, Route
+from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
 
 
 class Gateway(Protocol):
@@ -19,29 +20,33 @@ class Gateway(Protocol):
         """Every route that it has, ours or not, in one listing pass to the real end. Reads only."""
 
     def plan(self, wanted: Route) -> tuple[Change, ...]:
-        """What has to be written so that `wanted` holds, in order; empty when nothing differs. Reads only.
+        """What has to be written so that `wanted` holds, in order; empty when nothing differs. Reads only, in at most 3
+        requests when nothing differs. For a route that exists, traffic moves with one of the changes (the switch), the
+        last.
 
-        For a route that exists, traffic moves with exactly one of the changes (the switch).
+        Refused when an entity of the service's name belongs to someone else, or when the gateway cannot be written to.
         """
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Writes the changes in order. When one fails, those already written are put back (before-images) and the
-        error says truthfully which were changed and which were put back. Applied twice: the second writes the same
-        values again.
+        """Writes the changes in order. When one fails or is interrupted, those begun are put back (before-images) and
+        the error says truthfully which were changed, put back, and could not be put back. Applied twice: the second
+        writes the same values again.
         """
 
     def revert(self, changes: Sequence[Change]) -> None:
-        """Puts the before-images of applied changes back, last first. A second call changes nothing."""
+        """Puts the before-images back, last first, whether or not a change was written. A second call changes
+        nothing. Failed names what could not be put back."""
 
     def dump(self) -> GatewayState:
-        """Everything that it holds, sorted, without clocks. Reads only."""
+        """Everything that it holds, sorted, without clocks, consistent in itself. Reads only."""
 
 
-class Restorable(Protocol):
-    """A gateway that takes a dump back."""
+class Front(Protocol):
+    """A gateway's proxy as a client meets it."""
 
-    def plan_restore(self, entities: Sequence[Entity]) -> tuple[Change, ...]:
-        """What has to be written so that each of the entities is there as given; deletes nothing. Reads only."""
+    @property
+    def url(self) -> str:
+        """Where it is, for messages."""
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """As Gateway.apply."""
+    def ask(self, question: Question, *, timeout: float) -> Answer:
+        """One request on a connection of its own; `timeout` in seconds for the whole of it. Raises Unreachable."""

@@ -70,9 +70,10 @@ class GatewayIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """One entity of a gateway, as it would be written: `kind` is Kong's collection name (`services`), `body` its fields.
+    """One entity of a gateway as it would be written: `kind` is Kong's collection name (`services`), `body` its fields.
 
-    `body` holds no server-made clock (`created_at`, `updated_at` are left out of every dump but kept in `created_at`).
+    What the server makes is apart: `id`, and `created_at` (seconds), by which it orders equal routes; `updated_at` is
+    in no dump.
     """
 
     kind: str
@@ -119,9 +120,21 @@ def stack_of_upstream(upstream: str) -> str:
     return "" if "." in stack else stack
 
 
+def same_upstream(one: str, other: str) -> bool:
+    """Whether two upstream URLs lead to the same place: a protocol's own port may be left out."""
+    return _plain(one) == _plain(other)
+
+
 def overlaps(wanted: Route, found: FoundRoute) -> bool:
     """Whether both would answer the same request for the wanted path: same path, and hosts and methods that meet."""
     return wanted.uri in found.paths and _meet(wanted.hosts, found.hosts) and _meet(wanted.methods, found.methods)
+
+
+def _plain(upstream: str) -> str:
+    for protocol, port in (("http", ":80"), ("https", ":443")):
+        if upstream.startswith(f"{protocol}://"):
+            return upstream.removesuffix(port)
+    return upstream
 
 
 def _meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -1,0 +1,1 @@
+"""Kong's Admin API: one file for each dialect, and what they share."""

@@ -1,0 +1,124 @@
+"""Requests to a Kong's Admin API, with its answers turned into values and its refusals into errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from pipeline.edge.http import Access, JsonClient, Patience, Reply
+from pipeline.errors import Failed, GatewayAnswered, Refused
+from pipeline.model.address import GatewayAddress
+from pipeline.model.clock import Clock
+
+PAGE_SIZE = 1000
+_INVALID_OFFSET = 7
+
+Fields = Mapping[str, object]
+
+
+class AdminClient:
+    """One Kong's Admin API. Paths are words, escaped here. Every method raises Unreachable and GatewayAnswered."""
+
+    def __init__(self, address: GatewayAddress, *, clock: Clock, patience: Patience | None = None) -> None:
+        access = Access(
+            url=address.admin,
+            token=address.token,
+            token_header="Kong-Admin-Token",  # noqa: S106  (a header's name)
+            ca_file=address.ca_cert,
+            client_cert=address.client_cert,
+            client_key=address.client_key,
+        )
+        self._http = JsonClient(access, clock=clock, patience=patience)
+        self._root: Fields | None = None
+
+    @property
+    def url(self) -> str:
+        return self._http.url
+
+    def root(self) -> Fields:
+        """`GET /`: version and configuration; asked once."""
+        if self._root is None:
+            found = self.find()
+            if found is None or "version" not in found:
+                raise Failed(
+                    f"{self.url} is not the Admin API of a Kong: `GET /` gives no version",
+                    hint="Set the gateway's admin address (KONG_ADMIN_URL) to where the Admin API answers.",
+                )
+            self._root = found
+        return self._root
+
+    def find(self, *words: str) -> Fields | None:
+        """The entity or page at a path; None when there is none."""
+        reply = self._http.request("GET", _path(words))
+        return None if reply.status == 404 else self._fields(reply, "GET", words)
+
+    def listing(self, *words: str, tags: str = "") -> tuple[Fields, ...] | None:
+        """Every entity of a collection, each once, to its real end; None when the server has no such collection.
+
+        The next page's address is built from `offset`, because a real Kong's `next` forgets the size. An offset that
+        the server no longer takes (its entity disappeared) begins the listing anew, once.
+        """
+        try:
+            found = list(self._pages(words, tags))
+        except GatewayAnswered as error:
+            code = error.body.get("code") if isinstance(error.body, Mapping) else None
+            if error.status == 404:
+                return None
+            if code != _INVALID_OFFSET:
+                raise
+            found = list(self._pages(words, tags))
+        return tuple({str(entity.get("id")): entity for page in found for entity in page}.values())
+
+    def write(self, method: str, words: tuple[str, ...], fields: Fields | None = None) -> Fields:
+        """One write; the entity as it is then, empty after a DELETE."""
+        return self._fields(self._http.request(method, _path(words), body=fields), method, words)
+
+    def require_database(self) -> None:
+        """Refuses a Kong without a database (Kong 2.8: `configuration.database` is "off"): it takes no writes."""
+        configuration = self.root().get("configuration")
+        if isinstance(configuration, Mapping) and configuration.get("database") == "off":
+            raise Refused(
+                f"the Kong at {self.url} runs without a database and takes no changes through its Admin API",
+                hint="Give it a database, or load the decK file of the artifacts as its declarative configuration.",
+            )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _pages(self, words: tuple[str, ...], tags: str) -> Iterator[list[Fields]]:
+        query = {"size": str(PAGE_SIZE)} | ({"tags": tags} if tags else {})
+        while True:
+            page = self._fields(self._http.request("GET", _path(words), query=query), "GET", words)
+            entities = page.get("data")
+            # An empty list may come as {} (Kong 2.8: GET /tags/none).
+            yield [entity for entity in entities if isinstance(entity, Mapping)] if isinstance(entities, list) else []
+            offset = page.get("offset")
+            if not isinstance(offset, str):
+                return
+            query["offset"] = offset
+
+    def _fields(self, reply: Reply, method: str, words: tuple[str, ...]) -> Fields:
+        if reply.status < 400 and (isinstance(reply.body, Mapping) or reply.body is None):
+            return reply.body or {}
+        raise _refusal(f"{method} {self.url}{_path(words)}", reply)
+
+
+def _path(words: tuple[str, ...]) -> str:
+    return "/" + "/".join(quote(word, safe="") for word in words)
+
+
+def _refusal(request: str, reply: Reply) -> GatewayAnswered:
+    """Kong's own words: its message names the fields (Kong 2.8: `{code, name, fields, message}`)."""
+    hints = {
+        401: "Set KONG_ADMIN_TOKEN, or the client certificate that this Admin API wants.",
+        403: "The token or certificate may not do this: ask for the right on this workspace.",
+        405: "The Kong may run without a database, or something in front of it lets only reads through.",
+        409: "Another entity has this name or id already: look with a GET, and rename one of them.",
+    }
+    words = reply.body.get("message") if isinstance(reply.body, Mapping) else None
+    return GatewayAnswered(
+        f"{request} answered {reply.status}: {words or reply.body}",
+        hint=hints.get(reply.status, "The gateway's own words say which field; mend it in the manifest or settings."),
+        status=reply.status,
+        body=reply.body,
+    )

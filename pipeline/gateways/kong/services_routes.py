@@ -1,0 +1,145 @@
+"""The driver for Kongs with services and routes: names and tags, so Kong ≥ 1.1 (recorded: 2.8.5 and 3.4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.edge.http import Patience
+from pipeline.errors import Failed, Refused
+from pipeline.gateways.kong.client import AdminClient
+from pipeline.gateways.kong.entities import (
+    ROUTES,
+    SERVICES,
+    Fields,
+    find_ours,
+    found_route,
+    plan_changes,
+    refuse_foreign,
+    service_id,
+    tags_of,
+    to_entity,
+)
+from pipeline.gateways.kong.writes import Writes
+from pipeline.model.address import GatewayAddress
+from pipeline.model.clock import Clock
+from pipeline.model.plan import Change
+from pipeline.model.route import PIPELINE_TAG, FoundRoute, GatewayIdentity, GatewayState, Route, owner_of
+
+NOT_EXPORTED = (
+    "plugins",
+    "consumers",
+    "consumer_groups",
+    "key-auths",
+    "basic-auths",
+    "hmac-auths",
+    "jwts",
+    "oauth2",
+    "acls",
+    "upstreams",
+    "certificates",
+    "snis",
+    "ca_certificates",
+    "vaults",
+)
+_TRIES = 3
+
+
+class KongGateway:
+    """A Kong, by its Admin API (gateways.base.Gateway)."""
+
+    def __init__(self, address: GatewayAddress, *, clock: Clock, patience: Patience | None = None) -> None:
+        self._admin = AdminClient(address, clock=clock, patience=patience)
+        self._writes = Writes(self._admin)
+
+    def identity(self) -> GatewayIdentity:
+        """As Gateway.identity; two requests, one more for each further thousand services of ours."""
+        version = str(self._admin.root()["version"])
+        ours = self._list(SERVICES, tags=PIPELINE_TAG)
+        return GatewayIdentity(product="kong", version=version, environments=_environments(ours))
+
+    def routes(self) -> tuple[FoundRoute, ...]:
+        """As Gateway.routes, sorted by name and id: two requests, one more for each further thousand."""
+        services = {str(service["id"]): service for service in self._list(SERVICES)}
+        found = (found_route(route, services.get(service_id(route))) for route in self._list(ROUTES))
+        return tuple(sorted(found, key=lambda route: (route.name, route.id)))
+
+    def plan(self, wanted: Route) -> tuple[Change, ...]:
+        """As Gateway.plan: two requests when nothing differs or the upstream does, one or two more for what is new."""
+        service = self._admin.find(SERVICES, wanted.service)
+        if service is None:
+            route = self._elsewhere(wanted, service)
+        else:
+            refuse_foreign(wanted, SERVICES, service)
+            under_it = self._admin.listing(SERVICES, wanted.service, ROUTES) or ()
+            route = find_ours(wanted, under_it) or self._elsewhere(wanted, service)
+        changes = plan_changes(wanted, service, route)
+        if changes:
+            self._admin.require_database()
+        return changes
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """As Gateway.apply."""
+        self._writes.apply(changes)
+
+    def revert(self, changes: Sequence[Change]) -> None:
+        """As Gateway.revert."""
+        self._writes.revert(changes)
+
+    def dump(self) -> GatewayState:
+        """As Gateway.dump; what is not exported yet is counted.
+
+        A route that was listed after its service had been created or removed would lead nowhere: then both are listed
+        again, and Failed says so when the gateway does not hold still.
+        """
+        for _ in range(_TRIES):
+            services, routes = self._list(SERVICES), self._list(ROUTES)
+            known = {str(service["id"]) for service in services} | {""}
+            if all(service_id(route) in known for route in routes):
+                break
+        else:
+            raise Failed(
+                f"the gateway at {self._admin.url} changed each of {_TRIES} times while it was read",
+                hint="Run it again when nobody writes to the gateway.",
+            )
+        entities = [to_entity(SERVICES, found) for found in services] + [to_entity(ROUTES, found) for found in routes]
+        version = str(self._admin.root()["version"])
+        return GatewayState(
+            identity=GatewayIdentity(product="kong", version=version, environments=_environments(services)),
+            entities=tuple(sorted(entities, key=lambda entity: (entity.kind, entity.name, entity.id))),
+            not_exported=self._counts(),
+        )
+
+    def close(self) -> None:
+        """Lets the connection go."""
+        self._admin.close()
+
+    def _list(self, kind: str, *, tags: str = "") -> tuple[Fields, ...]:
+        found = self._admin.listing(kind, tags=tags)
+        if found is None:
+            raise Failed(
+                f"the Kong at {self._admin.url} has no /{kind}: it is older than 0.13",
+                hint="Kongs with /apis are not supported yet.",
+            )
+        return found
+
+    def _elsewhere(self, wanted: Route, service: Fields | None) -> Fields | None:
+        """A route of our name that is not under our Kong service: ours, detached by hand, or someone else's."""
+        found = self._admin.find(ROUTES, wanted.service)
+        if found is None:
+            return None
+        refuse_foreign(wanted, ROUTES, found)
+        if service is None:
+            raise Refused(
+                f"the gateway has the route {wanted.service!r} of this service, and not the Kong service it belongs to",
+                hint=f"Restore the gateway from its last artifact, or remove the route {found['id']}.",
+            )
+        return found
+
+    def _counts(self) -> tuple[tuple[str, int], ...]:
+        listings = ((kind, self._admin.listing(kind)) for kind in NOT_EXPORTED)
+        return tuple(sorted((kind, len(found)) for kind, found in listings if found))
+
+
+def _environments(services: tuple[Fields, ...]) -> tuple[str, ...]:
+    owners = (owner_of(tags_of(service)) for service in services)
+    return tuple(sorted({owner.environment for owner in owners if owner.environment}))

@@ -1,0 +1,192 @@
+"""A gateway in memory, and its proxy: for tests of flows, held to the same contract as the real drivers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+from pipeline.errors import GatewayAnswered, Refused, Unreachable
+from pipeline.model.check import Answer, Question
+from pipeline.model.plan import Change, Verb
+from pipeline.model.route import (
+    Entity,
+    FoundRoute,
+    GatewayIdentity,
+    GatewayState,
+    Owner,
+    Route,
+    owner_of,
+    owner_tags,
+    tag_word,
+)
+
+Fields = dict[str, object]
+Backend = Callable[[str, Question], Answer]
+"""Answers a question that the gateway sends to an upstream (the first argument)."""
+
+
+class MemoryGateway:
+    """Keeps what it is told. `writes` counts them; `fail_at` makes the write of that number (from 1) be refused."""
+
+    def __init__(self, *, fail_at: int = 0) -> None:
+        self.writes = 0
+        self.fail_at = fail_at
+        self._services: dict[str, Fields] = {}
+        self._routes: dict[str, Fields] = {}
+        self._times = itertools.count(1)
+
+    def add_foreign(self, name: str, path: str, upstream: str, tags: tuple[str, ...] = ()) -> None:
+        """A route that this toolkit did not make (or, by its tags, made for another environment)."""
+        self._put(self._services, name, {"upstream": upstream, "tags": tags})
+        self._put(self._routes, name, {"paths": (path,), "tags": tags, "service": name})
+
+    def identity(self) -> GatewayIdentity:
+        found = {owner_of(_texts(fields, "tags")).environment for fields in self._services.values()}
+        return GatewayIdentity(product="memory", version="1", environments=tuple(sorted(found - {""})))
+
+    def routes(self) -> tuple[FoundRoute, ...]:
+        return tuple(self._found(name) for name in sorted(self._routes))
+
+    def plan(self, wanted: Route) -> tuple[Change, ...]:
+        name, tags = wanted.service, owner_tags(wanted)
+        self._refuse_foreign(wanted)
+        route: Fields = {
+            "paths": (wanted.uri,),
+            "hosts": wanted.hosts,
+            "methods": wanted.methods,
+            "strip_uri": wanted.strip_uri,
+            "preserve_host": wanted.preserve_host,
+            "tags": tags[:-1],
+        }
+        upstream: Fields = {"upstream": wanted.upstream, "tags": tags}
+        switch = _change("services", name, self._services.get(name), upstream, f"to {wanted.upstream}")
+        match = _change("routes", name, self._routes.get(name), route, f"answer {wanted.uri}")
+        order = (match, switch) if name in self._routes else (switch, match)
+        return tuple(change for change in order if change is not None)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        for index, change in enumerate(changes):
+            self.writes += 1
+            if self.writes == self.fail_at:
+                self.revert(changes[:index])
+                put_back = ", ".join(one.label for one in changes[:index])
+                raise GatewayAnswered(
+                    f"{change.label} could not be written: refused – "
+                    + (f"put back as before: {put_back}" if put_back else "nothing was changed"),
+                    hint="This gateway was told to.",
+                    status=400,
+                    body={"message": "refused"},
+                )
+            self._write(change, change.after)
+
+    def revert(self, changes: Sequence[Change]) -> None:
+        for change in reversed(changes):
+            if change.verb is Verb.CREATE:
+                self._kept(change.kind).pop(change.key, None)
+            else:
+                self._write(change, change.before)
+
+    def dump(self) -> GatewayState:
+        entities = [
+            Entity(
+                kind=kind,
+                id=str(fields["id"]),
+                name=name,
+                body={"name": name} | {key: value for key, value in fields.items() if key not in ("id", "created_at")},
+                created_at=int(str(fields["created_at"])),
+            )
+            for kind in ("routes", "services")
+            for name, fields in sorted(self._kept(kind).items())
+        ]
+        return GatewayState(identity=self.identity(), entities=tuple(entities))
+
+    def _kept(self, kind: str) -> dict[str, Fields]:
+        return self._services if kind == "services" else self._routes
+
+    def _write(self, change: Change, fields: Mapping[str, object]) -> None:
+        ending: Fields = {"service": change.parent} if change.parent else {}
+        self._put(self._kept(change.kind), change.key, {**fields, **ending})
+
+    def _put(self, kept: dict[str, Fields], name: str, fields: Mapping[str, object]) -> None:
+        kept.setdefault(name, {"id": f"{next(self._times):08d}", "created_at": next(self._times)}).update(fields)
+
+    def _found(self, name: str) -> FoundRoute:
+        route = self._routes[name]
+        service = self._services.get(str(route.get("service")), {})
+        owner = owner_of(_texts(route, "tags"))
+        stack = owner_of(_texts(service, "tags")).stack if owner.ours else ""
+        return FoundRoute(
+            id=str(route["id"]),
+            name=name,
+            paths=_texts(route, "paths"),
+            hosts=_texts(route, "hosts"),
+            methods=_texts(route, "methods"),
+            strip_uri=route.get("strip_uri") is True,
+            preserve_host=route.get("preserve_host") is True,
+            upstream=str(service.get("upstream", "")),
+            owner=Owner(environment=owner.environment, service=owner.service, stack=stack),
+        )
+
+    def _refuse_foreign(self, wanted: Route) -> None:
+        for kind, kept in (("service", self._services), ("route", self._routes)):
+            fields = kept.get(wanted.service)
+            if fields is None:
+                continue
+            owner = owner_of(_texts(fields, "tags"))
+            if (owner.service, owner.environment) != (wanted.service, tag_word(wanted.environment)):
+                raise Refused(
+                    f"the gateway's {kind} {wanted.service!r} belongs to someone else", hint="Rename one of them."
+                )
+
+
+class MemoryFront:
+    """The proxy of a memory gateway (gateways.base.Front): the longest path that fits decides, `backend` answers.
+
+    `stale` questions are first answered by what the gateway had when this was made or last asked: a real gateway's
+    other workers lag behind. `unreachable` makes nothing answer.
+    """
+
+    def __init__(self, gateway: MemoryGateway, backend: Backend, *, stale: int = 0, unreachable: bool = False) -> None:
+        self.url = "http://gateway.invalid"
+        self.asked: list[Question] = []
+        self._gateway = gateway
+        self._backend = backend
+        self._stale = stale
+        self._old = gateway.routes()
+        self._unreachable = unreachable
+
+    def ask(self, question: Question, *, timeout: float) -> Answer:
+        self.asked.append(question)
+        if self._unreachable:
+            raise Unreachable(f"{self.url} does not answer within {timeout:g} s", hint="Start it.")
+        lagging = len(self.asked) <= self._stale
+        routes = self._old if lagging else self._gateway.routes()
+        fitting = [
+            (len(path), route.upstream)
+            for route in routes
+            for path in route.paths
+            if question.path.startswith(path) and _admits(route, question)
+        ]
+        if not fitting:
+            return Answer(status=404, headers={}, body=b'{"message":"no Route matched with those values"}')
+        return self._backend(max(fitting)[1], question)
+
+
+def _admits(route: FoundRoute, question: Question) -> bool:
+    host = question.headers.get("Host", "")
+    return (not route.hosts or host in route.hosts) and (not route.methods or question.method in route.methods)
+
+
+def _change(kind: str, key: str, found: Fields | None, after: Fields, reason: str) -> Change | None:
+    if found is None:
+        parent = key if kind == "routes" else ""
+        return Change(verb=Verb.CREATE, kind=kind, key=key, before={}, after=after, reason=reason, parent=parent)
+    if all(found.get(name) == value for name, value in after.items()):
+        return None
+    before = {name: found.get(name) for name in after}
+    return Change(verb=Verb.UPDATE, kind=kind, key=key, before=before, after=after, reason=reason, id=str(found["id"]))
+
+
+def _texts(fields: Mapping[str, object], key: str) -> tuple[str, ...]:
+    value = fields.get(key)
+    return tuple(map(str, value)) if isinstance(value, tuple) else ()
