@@ -1,0 +1,171 @@
+"""What comes in and goes out, checked in one place for the API and for files."""
+
+import unicodedata
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from zoneinfo import available_timezones
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from rest_framework import serializers
+
+from cities.models import RESERVED_SLUGS, City, Event
+from cities.text import slug_of
+from cities.windows import Window, end_of_day, start_of
+
+_SLUG_LENGTH = City._meta.get_field("slug").max_length
+# Far enough from the ends of the calendar for any time zone.
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
+_CITY_ORDERS = ("name", "country", "event_count")
+
+
+class CitySerializer(serializers.ModelSerializer):
+    slug = serializers.CharField(
+        required=False, max_length=_SLUG_LENGTH, help_text="Made from the name when not given: duesseldorf."
+    )
+    event_count = serializers.IntegerField(read_only=True, default=0)
+
+    class Meta:
+        model = City
+        fields = ("name", "slug", "country", "timezone", "event_count")
+
+    def to_internal_value(self, data):
+        if isinstance(data, dict) and isinstance(data.get("country"), str):
+            data = {**data, "country": data["country"].strip().upper()}
+        return super().to_internal_value(data)
+
+    def validate_name(self, name: str) -> str:
+        return unicodedata.normalize("NFC", name)
+
+    def validate_slug(self, slug: str) -> str:
+        if slug != slug_of(slug, _SLUG_LENGTH):
+            raise serializers.ValidationError("Use lower-case letters, digits and single hyphens.")
+        return self._free(slug)
+
+    def validate_timezone(self, name: str) -> str:
+        if name not in _time_zones():
+            raise serializers.ValidationError("This is no IANA time zone; one is Europe/Berlin.")
+        return name
+
+    def validate(self, attrs: dict) -> dict:
+        if self.instance is None and "slug" not in attrs:
+            slug = self.slug_for(attrs["name"])
+            if not slug:
+                raise serializers.ValidationError({"slug": ["The name makes no slug: send one."]})
+            try:
+                attrs["slug"] = self._free(slug)
+            except serializers.ValidationError as error:
+                raise serializers.ValidationError({"slug": error.detail}) from error
+        return attrs
+
+    @staticmethod
+    def slug_for(name: object) -> str:
+        return slug_of(name, _SLUG_LENGTH) if isinstance(name, str) else ""
+
+    def _free(self, slug: str) -> str:
+        if slug in RESERVED_SLUGS:
+            raise serializers.ValidationError(f"{slug} is a word of this service: send another slug.")
+        others = City.objects.exclude(pk=self.instance.pk) if self.instance else City.objects
+        if others.filter(slug=slug).exists():
+            raise serializers.ValidationError(f"There is a city {slug} already: send another slug.")
+        return slug
+
+
+class EventSerializer(serializers.ModelSerializer):
+    """Reads and writes local times in the current time zone: activate the city's with `timezone.override`."""
+
+    ends_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="When not given: the end of that day, in the city's time zone."
+    )
+
+    class Meta:
+        model = Event
+        fields = ("external_id", "title", "starts_at", "ends_at")
+
+    def validate_title(self, title: str) -> str:
+        return unicodedata.normalize("NFC", title)
+
+    def validate_starts_at(self, moment: datetime) -> datetime:
+        return _within_calendar(moment)
+
+    def validate_ends_at(self, moment: datetime | None) -> datetime | None:
+        return moment and _within_calendar(moment)
+
+    def validate(self, attrs: dict) -> dict:
+        starts_at = attrs["starts_at"].astimezone(timezone.get_current_timezone())
+        ends_at = attrs.get("ends_at") or end_of_day(starts_at)
+        if ends_at <= starts_at:
+            raise serializers.ValidationError({"ends_at": ["Should be after starts_at."]})
+        return {**attrs, "starts_at": starts_at.astimezone(UTC), "ends_at": ends_at.astimezone(UTC)}
+
+
+class MomentField(serializers.Field):
+    """A day, a local time, or a time with an offset; a naive value is local time in each city."""
+
+    default_error_messages = {"invalid": "Send a day like 2026-05-01 or a time like 2026-05-01T20:00:00Z."}
+
+    def __init__(self, *, whole_day: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.whole_day = whole_day  # a day means its end, not its beginning
+
+    def to_internal_value(self, text: str) -> datetime:
+        try:
+            moment = start_of(date.fromisoformat(text))
+        except ValueError:
+            return _within_calendar(self._time(text))
+        return _within_calendar(moment) + timedelta(days=1 if self.whole_day else 0)
+
+    def to_representation(self, value: datetime) -> str:
+        return value.isoformat()
+
+    def _time(self, text: str) -> datetime:
+        try:
+            moment = parse_datetime(text)
+        except ValueError:
+            moment = None
+        if moment is None:
+            self.fail("invalid")
+        return moment
+
+
+class WindowQuery(serializers.Serializer):
+    since = MomentField(required=False, help_text="Events that are not over then: 2026-05-01 or 2026-05-01T20:00:00Z.")
+    until = MomentField(
+        required=False, whole_day=True, help_text="Events that begin before then; a day counts as a whole."
+    )
+
+    def validate(self, attrs: dict) -> dict:
+        since, until = attrs.get("since"), attrs.get("until")
+        if since and until and _comparable(since) >= _comparable(until):
+            raise serializers.ValidationError({"until": ["Should be after since."]})
+        return attrs
+
+    def window(self) -> Window | None:
+        """Call it after is_valid."""
+        since, until = self.validated_data.get("since"), self.validated_data.get("until")
+        return Window(since=since, until=until) if since or until else None
+
+
+class CityQuery(WindowQuery):
+    search = serializers.CharField(
+        required=False, allow_blank=True, max_length=100, help_text="Words of the name, whatever the case and accents."
+    )
+    country = serializers.RegexField(r"^[A-Za-z]{2}\Z", required=False, help_text="Two letters of ISO 3166-1: DE.")
+    ordering = serializers.ChoiceField(
+        required=False, default="name", choices=[f"{sign}{name}" for name in _CITY_ORDERS for sign in ("", "-")]
+    )
+
+
+def _within_calendar(moment: datetime) -> datetime:
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise serializers.ValidationError(f"Should be between the years {_FIRST_YEAR} and {_LAST_YEAR}.")
+    return moment
+
+
+def _comparable(moment: datetime) -> datetime:
+    return moment if timezone.is_aware(moment) else moment.replace(tzinfo=UTC)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
