@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 
 def shell_library() -> str:
     """The text of pipeline/shell/lib.sh."""
-    return files("pipeline").joinpath("shell/lib.sh").read_text(encoding="utf-8")
+    return (Path(__file__).parents[1] / "shell" / "lib.sh").read_text(encoding="utf-8")
