@@ -177,6 +177,7 @@ def open_session(access: Access) -> requests.Session:
 
     session = requests.Session()
     session.trust_env = False
+    session.headers["User-Agent"] = "invoke-pipeline"
     session.verify = access.ca_file or True
     if access.client_cert:
         session.cert = (access.client_cert, access.client_key) if access.client_key else access.client_cert
