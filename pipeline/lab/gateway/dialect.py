@@ -1,0 +1,40 @@
+"""What one version of Kong is: its schemas, its pages and the words in its headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.lab.gateway.resources import LIST_METHODS, PAGE_METHODS
+from pipeline.lab.gateway.schema import Schema
+from pipeline.lab.gateway.tables import ROUTES, SERVICES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """A version. `pages` are the URLs that are not entities: pattern (`*` is an argument) → methods."""
+
+    version: str
+    schemas: Mapping[str, Schema]
+    pages: Mapping[tuple[str, ...], tuple[str, ...]]
+
+    @property
+    def server(self) -> str:
+        """The Server and Via headers' word."""
+        return f"kong/{self.version}"
+
+
+_PAGES = {
+    (): PAGE_METHODS,
+    ("status",): PAGE_METHODS,
+    ("endpoints",): PAGE_METHODS,
+    ("tags",): LIST_METHODS,
+    ("tags", "*"): PAGE_METHODS,
+    ("plugins", "enabled"): PAGE_METHODS,
+}
+
+KONG_2_8 = Dialect(
+    version="2.8.5",
+    schemas={schema.name: schema for schema in (SERVICES, ROUTES)},
+    pages=_PAGES,
+)

@@ -1,0 +1,64 @@
+"""The whole gateway: one store, one Admin port and one proxy port, started and stopped together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.lab.gateway.admin import Admin
+from pipeline.lab.gateway.dialect import KONG_2_8, Dialect
+from pipeline.lab.gateway.node import Node
+from pipeline.lab.gateway.pages import nginx_page
+from pipeline.lab.gateway.port import Port
+from pipeline.lab.gateway.proxy import Proxy
+from pipeline.lab.gateway.routing import Routing
+from pipeline.lab.gateway.store import Store
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Where a gateway listens (port 0: a free one) and keeps its state."""
+
+    admin: Address
+    proxy: Address
+    state: Path
+    environment: str = ""
+    dialect: Dialect = KONG_2_8
+
+
+class Gateway:
+    """One gateway. `start` and `stop` run in an event loop; `admin` and `proxy` are then the real addresses."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._store = Store(setup.dialect.schemas.values(), setup.state)
+        node = Node(store=self._store, dialect=setup.dialect, environment=setup.environment)
+        self._forwarding = Proxy(Routing(self._store), setup.dialect.server)
+        admin = Admin(self._store, setup.dialect, node)
+        self._admin = Port(admin.serve, nginx_page, follows_client=False)
+        self._proxy = Port(self._forwarding.serve, self._forwarding.refuse, follows_client=True)
+
+    async def start(self) -> None:
+        """Listen on both ports. OSError when an address cannot be had."""
+        await self._proxy.listen(*self._setup.proxy)
+        await self._admin.listen(*self._setup.admin)
+        self._forwarding.port = self._proxy.address[1]
+
+    async def stop(self, seconds: float) -> None:
+        """Stop accepting, let requests finish within `seconds`, then let go of everything."""
+        await self._admin.drain(seconds)
+        await self._proxy.drain(seconds)
+        self._forwarding.close()
+        self._store.close()
+
+    @property
+    def admin(self) -> Address:
+        """The Admin API's address."""
+        return self._admin.address
+
+    @property
+    def proxy(self) -> Address:
+        """The proxy's address."""
+        return self._proxy.address

@@ -1,0 +1,130 @@
+"""What an entity type looks like: fields, rules and references as tables, from which everything else follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+Entity = dict[str, Any]
+"""An entity as its JSON object: field name → value. Every field of the schema is present; None is null."""
+
+Errors = dict[str, Any]
+"""Field name → message, or → the errors of its members; `@entity` → the messages of the cross-field rules."""
+
+
+class Kind(Enum):
+    """The type of a field's values; the value is the noun that Kong's messages use."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    ARRAY = "array"
+    SET = "set"
+    MAP = "map"
+    RECORD = "record"
+    FOREIGN = "foreign"
+
+
+class Auto(Enum):
+    """What fills a field that a request leaves out."""
+
+    UUID = "uuid"
+    CREATED = "created"
+    UPDATED = "updated"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule for a value: `check` answers with the message when it is broken. `key` is its name in `GET /schemas`."""
+
+    check: Callable[[Any], str | None]
+    key: str = ""
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field. `rules` stand in the order in which Kong checks them: the first broken one is the message."""
+
+    name: str = ""
+    kind: Kind = Kind.STRING
+    required: bool = False
+    default: Any = None
+    has_default: bool = False
+    auto: Auto | None = None
+    unique: bool = False
+    uuid: bool = False
+    rules: tuple[Rule, ...] = ()
+    elements: Field | None = None
+    keys: Field | None = None
+    values: Field | None = None
+    fields: tuple[Field, ...] = ()
+    reference: str = ""
+    cascades: bool = False
+    error: str = ""
+
+    def named(self, name: str) -> Field:
+        """The field called so, of a record."""
+        return next(field for field in self.fields if field.name == name)
+
+
+Check = Callable[[Entity, Errors], None]
+"""A cross-field rule: reads the entity, adds what is wrong to the errors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subschema:
+    """What differs for one value of a schema's `subschema_key`: replaced fields and more checks."""
+
+    fields: Mapping[str, Field]
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """One entity type.
+
+    `endpoint_key` is the field by which URLs may name an entity (None: only its id). `nested_name` is its segment under
+    a parent, where that is not its own name. `unique_together` are fields that only together may not repeat.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    endpoint_key: str | None = "name"
+    path: str = ""
+    nested_name: str = ""
+    nested_under: tuple[str, ...] = ()
+    unique_together: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    subschema_key: str = ""
+    subschemas: Mapping[str, Subschema] | None = None
+    subschema_error: str = "unknown type: {}"
+    shorthand: Callable[[Entity], Errors] | None = None
+    normalise: Callable[[Entity], None] | None = None
+    missing_nested_delete: int = 204
+    missing_patch_is_plain: bool = False
+    fraction_of_second: bool = False
+    top_level: bool = True
+
+    def field(self, name: str) -> Field | None:
+        """The field called so."""
+        return next((field for field in self.fields if field.name == name), None)
+
+    @property
+    def foreign(self) -> tuple[Field, ...]:
+        """The fields that refer to other entities."""
+        return tuple(field for field in self.fields if field.kind is Kind.FOREIGN)
+
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """The names of the fields that may not repeat."""
+        return tuple(field.name for field in self.fields if field.unique)
+
+    @property
+    def url_name(self) -> str:
+        """Its segment at the top of the Admin API."""
+        return self.path or self.name
