@@ -16,21 +16,24 @@ class Builder(Protocol):
 
     def fingerprint(self, recipe: Recipe) -> str:
         """What decides whether an image is built anew: effective context, Dockerfile, target, args, base images; never
-        version, branch and stack. Reads the disk and the engine; the same inputs give the same 64 hex digits."""
+        version, branch and stack. Reads the disk and the engine; the same inputs give the same 64 hex digits.
+
+        Raises BadInput, with the recipe's key, when context or Dockerfile are missing or cannot be read."""
 
     def find(self, recipe: Recipe, fingerprint: str) -> BuiltImage | None:
-        """An image of this service and compose service with that fingerprint: the one of `recipe.reference` first."""
+        """An image with that fingerprint under the recipe's repository; the one of `recipe.reference` comes first."""
 
-    def build(self, recipe: Recipe, fingerprint: str, *, no_cache: bool, log: Listener) -> BuiltImage:
-        """Builds and tags; the log streams to `log`. On failure raises Failed with the Dockerfile line and the last
-        lines of the failing step. A second call builds again, from the cache."""
+    def build(self, recipe: Recipe, *, no_cache: bool, log: Listener) -> BuiltImage:
+        """Builds and tags; the log streams to `log`. The image carries the fingerprint of what was really sent. On
+        failure raises Failed with the Dockerfile line and the last lines of the failing step, and the tag is as it was.
+        A second call builds again, from the cache."""
 
     def tag(self, image: BuiltImage, recipe: Recipe) -> BuiltImage:
         """Makes `recipe.reference` name an image that is already there. A second call changes nothing."""
 
     def push(self, image: BuiltImage, log: Listener) -> BuiltImage:
         """Pushes the reference, with retries, and gives the image with the digest that the registry answered.
-        A second call sends no layer twice."""
+        A second call finds the tag at the registry and sends nothing."""
 
     def lookup(self, reference: str) -> BuiltImage | None:
         """The image of that reference on the engine, or its digest from the registry; None where neither has it."""

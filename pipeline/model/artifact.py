@@ -10,6 +10,10 @@ from pipeline.model.release import Release
 
 SCHEMA_VERSION = 1
 
+OWN_OUTPUTS = ("build/*/artifact.json", "artifacts/createKongApi.*", "artifacts/kong.*")
+"""What the verbs write into a repository, as patterns from its root. In a repository that is a single service they lie
+in the build context: they are left out of it and of the fingerprint, or nothing would ever be unchanged."""
+
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     """What `build` made of one release; `stack` is the release's. Holds no secret and no clock."""
@@ -45,7 +49,8 @@ def read_artifact(text: bytes, *, file: str, release: Release) -> Artifact:
         )
     if (artifact.service, artifact.version) != (release.service, release.version):
         raise Refused(
-            f"{file} was made from {artifact.service} at {artifact.version}, this is {release.service} at {release.version}",
+            f"{file} was made from {artifact.service} at {artifact.version}, "
+            f"this is {release.service} at {release.version}",
             hint="Run `invoke build` for this commit first.",
         )
     return artifact

@@ -1,0 +1,89 @@
+"""What a Docker engine streams while it builds, pulls and pushes: its messages as lines of a log, and as a failure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+
+from pipeline.builders.base import Listener
+from pipeline.errors import Failed
+from pipeline.model.dockerfile import Dockerfile
+
+Message = Mapping[str, object]
+
+_STEP = re.compile(r"Step (\d+)/(\d+) : (\S+)")
+_REPEATED = 30
+
+
+class BuildLog:
+    """Passes a build's lines on as they come, and remembers the step that they belong to and the image at the end."""
+
+    def __init__(self, dockerfile: Dockerfile, log: Listener) -> None:
+        self.image = ""
+        self.step = ""
+        self._dockerfile = dockerfile
+        self._log = log
+        self._number = 0
+        self._partial = ""
+        self._lines: deque[str] = deque(maxlen=_REPEATED)
+
+    def take(self, message: Message) -> None:
+        """One message of the stream. Raises Failed when it is the engine's error."""
+        if (error := error_in(message)) is not None:
+            self._end_line()
+            raise self._failure(error)
+        if isinstance(aux := message.get("aux"), Mapping) and "ID" in aux:
+            self.image = str(aux["ID"])
+        lines = (self._partial + str(message.get("stream", ""))).split("\n")
+        self._partial = lines.pop()
+        for line in lines:
+            self._line(line.rstrip("\r"))
+        if (progress := progress_line(message)) is not None:
+            self._line(progress)
+
+    def _line(self, line: str) -> None:
+        if found := _STEP.match(line):
+            self._number = int(found[1])
+            self.step = f"step {found[1]} of {found[2]}"
+            self._lines.clear()
+        elif line.strip():
+            self._lines.append(line)
+        self._log(line)
+
+    def _end_line(self) -> None:
+        if self._partial:
+            self._line(self._partial)
+            self._partial = ""
+
+    def _failure(self, error: str) -> Failed:
+        """The engine's error with the Dockerfile's line; the step's last lines are told again right before it, because
+        in a long log they are far from the end of the screen."""
+        step = self._dockerfile.step(self._number)
+        if step is None:
+            return Failed(f"{self._dockerfile.file}: {error}", hint="Mend the Dockerfile and build again.")
+        where = f"{self._dockerfile.file}:{step.line}"
+        self._log(f"--- the end of {self.step}, {where}: {step.text}")
+        for line in self._lines:
+            self._log(line)
+        return Failed(
+            f"{where}: {self.step} failed: {step.text!r}: {error}",
+            hint="The last lines of the step are above; mend it and build again: what comes before it is in the cache.",
+        )
+
+
+def error_in(message: Message) -> str | None:
+    """The engine's in-band error: it has answered 200 before it knew."""
+    if "error" not in message:
+        return None
+    detail = message.get("errorDetail")
+    found = detail.get("message") if isinstance(detail, Mapping) else None
+    return str(found or message["error"])
+
+
+def progress_line(message: Message) -> str | None:
+    """A pull's or a push's status; its progress bars are left out."""
+    status = message.get("status")
+    if not status or message.get("progressDetail"):
+        return None
+    return f"{message['id']}: {status}" if message.get("id") else str(status)
