@@ -32,7 +32,8 @@ def restore_script(state: GatewayState, header: ScriptHeader, *, library: str) -
     `created_at`, by which Kong decides between equal routes. Run twice it changes nothing. `library` is lib.sh's text.
     """
     entities = sorted(state.entities, key=_restore_order)
-    lines = ["#!/bin/sh", *_comment(state, header), "", library.rstrip("\n"), ""]
+    # Values are meant as they are written: that nothing expands in them (SC2016) is the purpose.
+    lines = ["#!/bin/sh", *_comment(state, header), "# shellcheck disable=SC2016", "", library.rstrip("\n"), ""]
     lines += [f"kong_not_exported {shlex.quote(kind)} {count}" for kind, count in state.not_exported]
     lines.append(f"kong_open {shlex.quote(tag_word(header.environment))}")
     lines += [_call(entity) for entity in entities]
