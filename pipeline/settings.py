@@ -1,4 +1,4 @@
-"""Settings: defaults < invoke.yaml < invoke.local.yaml < environment variables < flags, checked, for one environment."""
+"""Settings of one environment: defaults < invoke.yaml < invoke.local.yaml < environment variables < flags."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipeline.model.address import EngineAddress, GatewayAddress, RegistryAddres
 from pipeline.model.secret import Secret
 
 LOCAL = "local"
+BRANCHES = {"master": "stage", "main": "stage", "production": "production"}
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)?")
 _ALIASES = {
     "KONG_ADMIN_URL": "kong_admin",
@@ -60,7 +61,7 @@ class FilePart(_Part, frozen=True, kw_only=True):
     services: str = "services"
     registry: str = ""
     environments: dict[str, EnvironmentPart] = {}
-    branches: dict[str, str] = {"master": "stage", "main": "stage", "production": "production"}
+    branches: dict[str, str] = msgspec.field(default_factory=lambda: dict(BRANCHES))
     build_args: dict[str, str] = {}
 
 
@@ -95,7 +96,7 @@ class Settings:
 
 
 def merge_files(files: tuple[tuple[str, object], ...]) -> FilePart:
-    """The settings files (name, parsed YAML), later ones over earlier ones, key by key. Raises BadInput with the path."""
+    """The settings files (name, parsed YAML), later over earlier ones, key by key. Raises BadInput with the path."""
     merged: dict[str, object] = {}
     for name, content in files:
         _convert(name, content)

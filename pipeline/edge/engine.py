@@ -56,7 +56,7 @@ def engine_errors(address: EngineAddress, doing: str) -> Iterator[None]:
     except (requests.exceptions.RequestException, docker.errors.DockerException, OSError) as error:
         raise Unreachable(
             f"{address} does not answer ({doing}): {_root(error)}",
-            hint="Start the engine (`systemctl start docker`, or `make engine` here), or set DOCKER_HOST to one that runs.",
+            hint="Start it (`systemctl start docker`, or `make engine` here), or set DOCKER_HOST to one that runs.",
         ) from error
 
 

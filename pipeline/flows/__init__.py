@@ -1,1 +1,1 @@
-"""What happens, one module per verb. Flows decide on models and ports; drivers are given to them."""
+"""What happens, one module per verb: decides, then has the ports do it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.model.secret import Secret
+from pipeline.model.secret import NO_SECRET, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class GatewayAddress:
 
     admin: str
     proxy: str = ""
-    token: Secret = Secret("")
+    token: Secret = NO_SECRET
     client_cert: str = ""
     client_key: str = ""
     ca_cert: str = ""
@@ -38,4 +38,4 @@ class RegistryAddress:
     host: str = ""
     prefix: str = ""
     user: str = ""
-    password: Secret = Secret("")
+    password: Secret = NO_SECRET

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import yaml
 
@@ -31,10 +31,9 @@ from pipeline.model.stack import StackService
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeFile:
-    """The services of a compose file, dependencies first; `builds` are its `build:` entries, `volumes` its volumes."""
+    """The services of a compose file, dependencies first, and the names of its volumes."""
 
     services: tuple[StackService, ...]
-    builds: Mapping[str, ImageSource] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
 
 
@@ -51,15 +50,28 @@ def parse_compose(text: bytes, *, file: str, lookup: Lookup) -> ComposeFile:
     if not services:
         raise BadInput(f"{file}: no services", hint="Name at least the service that the gateway sends requests to.")
     volumes = _volumes(top.get("volumes") or {}, file)
-    parsed, builds = [], {}
+    parsed = []
     for name, body in services.items():
         place = Place(file=file, service=name)
         body = _interpolated(_mapping(body, file, f"services.{name}"), lookup, place)
         parsed.append(_service(name, body, place))
-        if "build" in body:
-            builds[name] = _build(body["build"], place)
     _check_volumes(parsed, volumes, file)
-    return ComposeFile(services=_in_order(parsed, file), builds=builds, volumes=volumes)
+    return ComposeFile(services=_in_order(parsed, file), volumes=volumes)
+
+
+def parse_builds(text: bytes, *, file: str, lookup: Lookup) -> Mapping[str, ImageSource | None]:
+    """Every compose service that is not given by an `image` alone: its `build:` entry, or None where it has neither.
+    Nothing else of the file is looked at: what only running a stack needs may still be missing when it is built."""
+    services = _mapping(_mapping(_load(text, file), file, "the file").get("services"), file, "services")
+    found: dict[str, ImageSource | None] = {}
+    for name, body in services.items():
+        place = Place(file=file, service=name)
+        keys = _mapping(body, file, f"services.{name}")
+        if "build" in keys:
+            found[name] = _build(_fill(keys["build"], lookup, place.at("build")), place)
+        elif "image" not in keys:
+            found[name] = None
+    return found
 
 
 def parse_scales(text: bytes, *, file: str) -> Mapping[str, int]:
@@ -243,7 +255,7 @@ def _pass_through(key: str, value: object, lookup: Lookup) -> object:
     if not isinstance(value, dict):
         return value
     taken = {name: f"${{{name}}}" if text is None else text for name, text in value.items()}
-    return {name: text for name, text in taken.items() if value[name] is not None or lookup(str(name)) is not None}
+    return {name: text for name, text in taken.items() if value[name] is not None or lookup(str(name), False) is not None}
 
 
 def _fill(value: object, lookup: Lookup, at: Place) -> object:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pipeline.errors import BadInput
 from pipeline.model.secret import Secret
 
-Lookup = Callable[[str], str | None]
+Lookup = Callable[[str, bool], str | None]
+"""The value of a variable, or None when it is unset; the flag says that the place has something for that case."""
 
 _MARK = re.compile("\x00([A-Za-z_][A-Za-z0-9_]*)\x00")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -61,7 +62,7 @@ def _fill(text: str, at: int, lookup: Lookup, where: str, *, inside: bool) -> tu
             value, at = _braced(text, at + 2, lookup, where)
             done.append(value)
         elif name := _NAME.match(text, at + 1):
-            done.append(lookup(name[0]) or "")
+            done.append(lookup(name[0], False) or "")
             at = name.end()
         else:
             raise _invalid(text, where)
@@ -77,7 +78,7 @@ def _braced(text: str, at: int, lookup: Lookup, where: str) -> tuple[str, int]:
     word, at = _fill(text, at + len(operator), lookup, where, inside=True) if operator else ("", at)
     if text[at : at + 1] != "}":
         raise _invalid(text, where)
-    return _value(name[0], operator, word, lookup(name[0]), where), at + 1
+    return _value(name[0], operator, word, lookup(name[0], bool(operator)), where), at + 1
 
 
 def _value(name: str, operator: str, word: str, value: str | None, where: str) -> str:

@@ -13,11 +13,11 @@ from pipeline.model.address import EngineAddress, RegistryAddress
 from pipeline.model.image import LABEL
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack, StackService
+from pipeline.platforms.docker_network import ensure_network
 from pipeline.platforms.docker_payload import (
     container_name,
     container_payload,
     found_container,
-    network_name,
     seconds_of,
     state_of,
     volume_name,
@@ -73,7 +73,7 @@ class DockerPlatform:
         return _stack(name, parts) if parts else None
 
     def start(self, stack: Stack, secrets: Mapping[str, Secret]) -> None:
-        self._ensure_network()
+        ensure_network(self._client, self._address, self._environment)
         for short in volumes_of(stack.definition):
             self._ensure_volume(stack, short)
         for image in sorted({service.image for service in stack.definition.services}):
@@ -139,26 +139,6 @@ class DockerPlatform:
                 f"there is a container {name} on {self._address} that is not this environment's",
                 hint=f"Look at it with `docker inspect {name}`; rename or remove it, then run this again.",
             )
-
-    def _ensure_network(self) -> None:
-        name = network_name(self._environment)
-        with engine_errors(self._address, f"look for the network {name}"):
-            there = [network for network in self._client.networks(names=[name]) if network["Name"] == name]
-        if there:
-            if (there[0].get("Labels") or {}).get(f"{LABEL}environment") != self._environment:
-                raise Refused(
-                    f"there is a network {name} on {self._address} that this toolkit did not make",
-                    hint=f"Remove it (`docker network rm {name}`), or give the environment another name.",
-                )
-            return
-        try:
-            with engine_errors(self._address, f"create the network {name}"):
-                self._client.create_network(
-                    name, driver="bridge", check_duplicate=True, labels={f"{LABEL}environment": self._environment}
-                )
-        except PipelineError as error:
-            if not is_conflict(error):
-                raise
 
     def _ensure_volume(self, stack: Stack, short: str) -> None:
         name = volume_name(stack, short)

@@ -1,0 +1,69 @@
+"""The border of a verb: failures become two lines and an exit code, Ctrl-C becomes 130, results of several one code."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from invoke import Exit
+
+from pipeline.errors import PipelineError
+
+PENDING = 2
+_INTERRUPTED = 130
+
+
+def verb(body: Callable[..., int | None]) -> Callable[..., None]:
+    """Ends the process as docs/contract.md says; a verb gives 0 (or nothing), or 2 for pending changes."""
+
+    @functools.wraps(body)
+    def run(*args: Any, **flags: Any) -> None:
+        previous = _terminate_as_interrupt()
+        try:
+            code = body(*args, **flags)
+        except PipelineError as error:
+            if _debugging():
+                raise
+            code = _tell(error)
+        except KeyboardInterrupt:
+            print("\ninterrupted; nothing is half done, the next run goes on from here", file=sys.stderr)
+            code = _INTERRUPTED
+        except BrokenPipeError:
+            sys.stderr.close()
+            code = 0
+        finally:
+            if previous is not None:
+                signal.signal(signal.SIGTERM, previous)
+        if code:
+            raise Exit(code=code)
+
+    return run
+
+
+def _tell(error: PipelineError) -> int:
+    from pipeline.wiring import open_session
+
+    open_session().console.error(error)
+    return error.exit_code
+
+
+def _debugging() -> bool:
+    """Invoke's own --debug raises the level of its logger."""
+    return logging.getLogger("invoke").isEnabledFor(logging.DEBUG)
+
+
+def _terminate_as_interrupt() -> Any:
+    """GitLab ends a cancelled job with SIGTERM: it is Ctrl-C to us. None where signals cannot be set."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        return signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:
+        return None

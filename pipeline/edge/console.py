@@ -1,0 +1,51 @@
+"""The terminal: results to stdout, progress and errors to stderr, and no secret on either."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from pipeline.errors import PipelineError
+from pipeline.model.secret import SHOWN, Secret
+
+_SHORTEST_MASKED = 4
+
+
+class Console:
+    """Where a verb tells. Values of known secrets are masked wherever they stand, in a container's log for instance."""
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._secrets: tuple[str, ...] = ()
+
+    def mask(self, secrets: Iterable[Secret]) -> None:
+        """From now on these are shown as [secret]. Very short ones are not: masking `1` would garble every number."""
+        values = {secret.reveal() for secret in secrets if len(secret.reveal()) >= _SHORTEST_MASKED}
+        self._secrets = tuple(sorted(values | set(self._secrets), key=len, reverse=True))
+
+    def result(self, text: str) -> None:
+        print(self._masked(text), file=self._out, flush=True)
+
+    def tell(self, text: str) -> None:
+        print(self._masked(text), file=self._err, flush=True)
+
+    def teller(self, prefix: str) -> Callable[[str], None]:
+        """`tell` with a word in front of every line."""
+        return lambda text: self.tell("\n".join(f"{prefix}: {line}" for line in text.split("\n")))
+
+    def error(self, error: PipelineError, prefix: str = "") -> None:
+        """Two lines: what happened, and what to do next."""
+        where = f"{prefix}: " if prefix else ""
+        self.tell(f"error: {where}{_one_line(error.what)}\nnext:  {_one_line(error.hint)}")
+
+    def _masked(self, text: str) -> str:
+        for value in self._secrets:
+            text = text.replace(value, SHOWN)
+        return text
+
+
+def _one_line(text: str) -> str:
+    """Control characters (a branch may hold them) cannot move the cursor of whoever reads."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text.replace("\n", " "))

@@ -1,0 +1,84 @@
+"""Holding a lease while something is changed: every changing verb of one service and environment goes through here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pipeline.errors import PipelineError, Refused
+from pipeline.ledgers.base import Leases
+from pipeline.model.clock import Clock, Deadline
+from pipeline.model.record import Lease
+
+LEASE_SECONDS = 60.0
+_POLL_SECONDS = 2.0
+
+
+class Hold:
+    """A lease being held: `check()` raises when it was lost, so that no further step is done by two."""
+
+    def __init__(self, leases: Leases, lease: Lease) -> None:
+        self._leases = leases
+        self._lease = lease
+        self._lost = False
+
+    def renew(self) -> None:
+        try:
+            self._lost = self._lost or self._leases.renew(self._lease, seconds=LEASE_SECONDS) is None
+        except PipelineError:
+            # The platform does not answer just now: the lease still runs, and the next step will say so itself.
+            return
+
+    def check(self) -> None:
+        if self._lost:
+            raise Refused(
+                f"the lease {self._lease.name} was taken away while this run held it",
+                hint="`invoke lock` tells who has it now; nothing more is done here.",
+            )
+
+
+@contextmanager
+def holding(
+    leases: Leases, name: str, *, holder: str, clock: Clock, tell: Callable[[str], None], wait: float = 0.0
+) -> Iterator[Hold]:
+    """Holds the lease for the body, renewed in the background, released at the end whatever happens.
+
+    Waits up to `wait` seconds for whoever has it, then raises Refused naming the holder.
+    """
+    lease = _take(leases, name, holder, Deadline(clock, wait), tell)
+    hold = Hold(leases, lease)
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(LEASE_SECONDS / 3):
+            hold.renew()
+
+    thread = threading.Thread(target=beat, name=f"lease {name}", daemon=True)
+    thread.start()
+    try:
+        yield hold
+    finally:
+        done.set()
+        thread.join()
+        leases.release(lease)
+
+
+def _take(leases: Leases, name: str, holder: str, deadline: Deadline, tell: Callable[[str], None]) -> Lease:
+    told = False
+    while (lease := leases.take(name, holder=holder, seconds=LEASE_SECONDS)) is None:
+        found = leases.find(name)
+        if found is None:
+            continue
+        if deadline.passed:
+            age = round(found.now - found.taken)
+            raise Refused(
+                f"{name} is being changed by {found.holder}, since {age} s",
+                hint=f"Wait for it. A run that died loses the lease by itself in {round(found.expires - found.now)} s; "
+                "`invoke lock --break` takes it away.",
+            )
+        if not told:
+            tell(f"waiting for {found.holder}, who is changing {name}")
+            told = True
+        deadline.pause(_POLL_SECONDS)
+    return lease

@@ -1,0 +1,134 @@
+"""The command line: one thin verb per task. `from pipeline.tasks import ns` is all that an estate's tasks.py holds."""
+
+from __future__ import annotations
+
+from invoke import Collection, Context, task
+
+from pipeline.command import verb
+
+SERVICE = "the service, again for several (default: every one of the repository)"
+ENVIRONMENT = "the environment (default: local; in CI the one that the branch is mapped to)"
+FORCE = "go on where it would be unchanged, or where a newer pipeline was there already"
+CHECK = "print what would be done, change nothing, exit with 2 when something would change"
+JSON = "print one JSON document"
+JQ = "print what this jq expression makes of the JSON document"
+
+
+@task(
+    iterable=["service"],
+    help={"service": SERVICE, "push": "push to the registry, when one is set", "force": FORCE, "check": CHECK}
+    | {"no-cache": "build every step anew"},
+)
+@verb
+def build(c: Context, service=None, push=True, no_cache=False, force=False, check=False):
+    """Build the images of each service, unless nothing changed; push them when a registry is set."""
+    from pipeline.verbs import build as go
+
+    return go.build(c, service, push=push, no_cache=no_cache, force=force, check=check)
+
+
+@task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK})
+@verb
+def deploy(c: Context, service=None, environment=None, force=False, check=False):
+    """Run each service's images as a new stack beside the old one, and wait until it is healthy."""
+    from pipeline.verbs import deploy as go
+
+    return go.deploy(c, service, environment, force=force, check=check)
+
+
+@task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK})
+@verb
+def register(c: Context, service=None, environment=None, force=False, check=False):
+    """Send each service's URI to its new stack, check it through the gateway, write the restore artifacts."""
+    from pipeline.verbs import register as go
+
+    return go.register(c, service, environment, force=force, check=check)
+
+
+@task(
+    iterable=["service"],
+    help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK}
+    | {"push": "push to the registry, when one is set", "no-cache": "build every step anew"},
+)
+@verb
+def release(c: Context, service=None, environment=None, push=True, no_cache=False, force=False, check=False):
+    """Build, deploy and register in one; the old route comes back when the check through the gateway fails."""
+    from pipeline.verbs import release as go
+
+    return go.release(c, service, environment, push=push, no_cache=no_cache, force=force, check=check)
+
+
+@task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})
+@verb
+def status(c: Context, environment=None, json=False, jq=""):
+    """Show what runs where: services, releases, stacks with state and age, and which one the gateway serves."""
+    from pipeline.verbs import status as go
+
+    return go.status(environment, json=json, jq=jq)
+
+
+@task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "follow": "go on as lines come"})
+@verb
+def logs(c: Context, service=None, environment=None, follow=False, tail=100):
+    """Show the log of the stack that serves."""
+    from pipeline.verbs import logs as go
+
+    return go.logs(service, environment, follow=follow, tail=tail)
+
+
+@task(iterable=["service"], name="lock", help={"service": SERVICE, "environment": ENVIRONMENT})
+@verb
+def lock(c: Context, service=None, environment=None, break_=False, json=False):
+    """Show who is changing a service just now; --break takes the lease of a run that is surely dead."""
+    from pipeline.verbs import lock as go
+
+    return go.lock(service, environment, break_=break_, json=json)
+
+
+@task(help={"environment": ENVIRONMENT, "format": "sh, json or deck", "output": "a file; default: stdout"})
+@verb
+def dump(c: Context, environment=None, format="sh", output=""):  # noqa: A002 - the flag's name is a promise
+    """Write the whole gateway down, as a restore script, JSON or decK's file."""
+    from pipeline.verbs import register as go
+
+    return go.dump(environment, form=format, output=output)
+
+
+@task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})
+@verb
+def doctor(c: Context, environment=None, json=False, jq=""):
+    """Tell what is reachable, which versions, what is missing and what to do about it."""
+    from pipeline.verbs import doctor as go
+
+    return go.doctor(environment, json=json, jq=jq)
+
+
+@task(name="up", help={"environment": ENVIRONMENT})
+@verb
+def lab_up(c: Context, environment=None):
+    """Start the lab gateway: a small Kong to practise on, in front of this environment's containers."""
+    from pipeline.verbs import lab as go
+
+    return go.up(environment)
+
+
+@task(name="down", help={"environment": ENVIRONMENT, "state": "remove the gateway's state as well"})
+@verb
+def lab_down(c: Context, environment=None, state=False):
+    """Stop the lab gateway; its state is kept unless --state."""
+    from pipeline.verbs import lab as go
+
+    return go.down(environment, state=state)
+
+
+@task(name="status", help={"environment": ENVIRONMENT, "json": JSON})
+@verb
+def lab_status(c: Context, environment=None, json=False):
+    """Tell whether the lab gateway runs, and where."""
+    from pipeline.verbs import lab as go
+
+    return go.status(environment, json=json)
+
+
+ns = Collection(build, deploy, register, release, status, logs, lock, dump, doctor)
+ns.add_collection(Collection("lab", lab_up, lab_down, lab_status))

@@ -1,0 +1,127 @@
+"""deploy: each selected service's images as a stack that is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from invoke import Context
+
+from pipeline.errors import Refused
+from pipeline.flows import deploy as flow
+from pipeline.flows.lease import Hold, holding
+from pipeline.flows.order import project_of, refuse_older
+from pipeline.model.record import Record, lease_name
+from pipeline.model.stack import Stack
+from pipeline.verbs.several import checks_only, for_each
+from pipeline.verbs.sources import read_build, read_secrets, stack_of
+from pipeline.wiring import Session, Work, open_session
+
+
+def deploy(c: Context, services: Sequence[str], environment: str | None, *, force: bool, check: bool) -> int:
+    session = open_session(tuple(services), environment)
+    session.require_environment()
+    if checks_only(c, check):
+        return for_each(session, lambda work: plan_one(session, work, force))
+    return for_each(session, lambda work: deploy_one(session, work, force))
+
+
+def plan_one(session: Session, work: Work, force: bool) -> bool:
+    stack = stack_of(session, work, read_build(session, work))
+    decided = flow.plan(stack, session.platform.stacks(), force=force)
+    session.console.tell(f"{work.release.service}: {decided.stack}: {decided.reason}")
+    return decided.changes
+
+
+def deploy_one(session: Session, work: Work, force: bool) -> bool:
+    """Deploys under the service's lease; a release that runs already, or is unchanged, takes none. Never pending."""
+    tell = session.console.teller(work.release.service)
+    refuse_dirty(work)
+    stack = stack_of(session, work, read_build(session, work))
+    decided = flow.plan(stack, session.platform.stacks(), force=force)
+    session.deployed[work.release.service] = decided.stack
+    if not decided.changes:
+        tell(decided.reason if decided.stack != stack.name else f"{decided.stack}: {decided.reason}")
+        return False
+    refuse_older_pipeline(session, work, force)
+    secrets = read_secrets(session, work, stack)
+    with hold(session, work, "deploy") as held:
+        decided = flow.plan(stack, session.platform.stacks(), force=force)
+        tell(f"{decided.stack}: {decided.reason}")
+        deployment = flow.deploy(
+            stack,
+            session.platform,
+            secrets=secrets,
+            decided=decided,
+            timeout=session.settings.deploy_timeout,
+            clock=session.clock,
+            tell=tell,
+        )
+        held.check()
+        session.records.append(_record(session, work, stack, deployment))
+    tell(f"{decided.stack} is {deployment.found.state} after {deployment.seconds:.1f} s")
+    return False
+
+
+def hold(session: Session, work: Work, doing: str) -> AbstractContextManager[Hold]:
+    """The lease of the service in the environment, for the body."""
+    settings = session.settings
+    where = settings.pipeline_url or f"a run on {settings.variables.get('HOSTNAME') or 'this machine'}"
+    return holding(
+        session.leases,
+        lease_name(settings.environment, work.release.service),
+        holder=f"{settings.actor} ({doing} of {work.release.version}, {where})",
+        clock=session.clock,
+        tell=session.console.teller(work.release.service),
+    )
+
+
+def refuse_dirty(work: Work) -> None:
+    if work.release.dirty and work.release.environment == "production":
+        raise Refused(
+            f"{work.release.service} has uncommitted changes, and production runs commits only",
+            hint="Commit or stash them (`git status` shows them), then build and deploy again.",
+        )
+
+
+def refuse_older_pipeline(session: Session, work: Work, force: bool) -> None:
+    if session.settings.pipeline_iid and not force:
+        refuse_older(
+            session.records.all(),
+            service=work.release.service,
+            branch=work.release.branch,
+            iid=session.settings.pipeline_iid,
+            project=project_of(session.settings.pipeline_url),
+        )
+
+
+def record_of(session: Session, work: Work, verb: str, stack: str, seconds: float) -> Record:
+    """What every record says: who did what to which release, from which pipeline."""
+    release, settings = work.release, session.settings
+    return Record(
+        verb=verb,
+        service=release.service,
+        environment=release.environment,
+        actor=settings.actor,
+        stack=stack,
+        branch=release.branch,
+        commit=release.commit,
+        subject=release.subject,
+        author=release.author,
+        version=release.version,
+        seconds=round(seconds, 3),
+        pipeline_url=settings.pipeline_url,
+        pipeline_iid=settings.pipeline_iid,
+    )
+
+
+def _record(session: Session, work: Work, stack: Stack, deployment: flow.Deployment) -> Record:
+    import msgspec
+
+    return msgspec.structs.replace(
+        record_of(session, work, "deploy", stack.name, deployment.seconds),
+        images={service.name: service.image for service in stack.definition.services},
+        outcome=deployment.plan.outcome.value,
+        definition=stack.definition.text(),
+        sameness=stack.sameness,
+    )

@@ -1,0 +1,91 @@
+"""lab: a gateway to practise on, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pipeline
+from pipeline.errors import BadInput, Failed, Unreachable
+from pipeline.model.clock import Deadline
+from pipeline.model.image import Recipe
+from pipeline.verbs.report import print_document
+from pipeline.wiring import Session, open_session
+
+_START_SECONDS = 30.0
+
+
+def up(environment: str | None) -> int:
+    session = open_session((), environment)
+    name = session.require_environment()
+    tell = session.console.teller("lab")
+    recipe = _recipe(session)
+    image = session.builder.find(recipe, session.builder.fingerprint(recipe))
+    if image is None:
+        tell("building the toolkit's image")
+        image = session.builder.build(recipe, no_cache=False, log=session.console.tell)
+    changed = session.lab.up(image.id)
+    _wait(session)
+    state = session.lab.state()
+    tell(f"the gateway of {name} {'is up' if changed else 'was up already'}, for practice and local work only")
+    tell(f"admin {state.admin}, proxy {state.proxy}")
+    return 0
+
+
+def down(environment: str | None, *, state: bool) -> int:
+    session = open_session((), environment)
+    there = session.lab.down(state=state)
+    kept = "its state is gone" if state else "its state is kept"
+    session.console.tell(f"lab: {f'stopped, {kept}' if there else 'was not up'}")
+    return 0
+
+
+def status(environment: str | None, *, json: bool) -> int:
+    session = open_session((), environment)
+    found = session.lab.state()
+    document = {
+        "schema_version": 1,
+        "environment": found.environment,
+        "running": found.running,
+        "container": found.container,
+        "image": found.image,
+        "admin": found.admin,
+        "proxy": found.proxy,
+    }
+    line = f"{found.container}: {'runs' if found.running else 'does not run'}, admin {found.admin}, proxy {found.proxy}"
+    print_document(session, document, [line], json=json, jq="")
+    return 0
+
+
+def _recipe(session: Session) -> Recipe:
+    """The toolkit's own image, from the checkout that this package lies in."""
+    root = Path(pipeline.__file__).resolve().parent.parent
+    if not (root / "ci" / "Dockerfile").exists():
+        raise BadInput(
+            f"{root} is not a checkout of the toolkit, so its image cannot be built here",
+            hint="Run `invoke lab.up` from a clone of the toolkit's repository (`pip install -e` it).",
+        )
+    return Recipe(
+        service="invoke-pipeline",
+        compose_service="invoke-pipeline",
+        reference="invoke-pipeline:lab",
+        context=str(root),
+        dockerfile=str(root / "ci" / "Dockerfile"),
+        machine_args=session.settings.build_args,
+        key="ci/Dockerfile",
+    )
+
+
+def _wait(session: Session) -> None:
+    deadline = Deadline(session.clock, _START_SECONDS)
+    while True:
+        try:
+            session.gateway.identity()
+            return
+        except Unreachable as error:
+            if deadline.passed or not session.lab.state().running:
+                session.console.tell(session.lab.last_words())
+                raise Failed(
+                    f"the lab gateway does not answer after {_START_SECONDS:g} s: {error.what}",
+                    hint="Its last words are above; `invoke lab.down lab.up` starts it anew.",
+                ) from error
+        deadline.pause(0.1)

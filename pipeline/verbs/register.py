@@ -1,0 +1,209 @@
+"""register and dump: the route of each selected service, and the restore artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata, resources
+
+from invoke import Context
+
+from pipeline.edge.files import write_file
+from pipeline.errors import BadInput, Failed
+from pipeline.flows import deploy as deploying
+from pipeline.flows import dump as dumping
+from pipeline.flows import register as flow
+from pipeline.model.artifact import Artifact
+from pipeline.model.deck import deck_file
+from pipeline.model.record import Record
+from pipeline.model.registration import Outcome, Registration
+from pipeline.model.restore_script import ScriptHeader, restore_script
+from pipeline.model.route import Route
+from pipeline.model.stack import FoundStack
+from pipeline.model.upstream import upstream_url
+from pipeline.verbs.deploy import hold, record_of, refuse_older_pipeline
+from pipeline.verbs.several import checks_only, for_each
+from pipeline.verbs.sources import read_build, stack_of
+from pipeline.wiring import Session, Work, open_session
+
+FORMATS = ("sh", "json", "deck")
+
+
+def register(c: Context, services: Sequence[str], environment: str | None, *, force: bool, check: bool) -> int:
+    session = open_session(tuple(services), environment)
+    session.require_environment()
+    if checks_only(c, check):
+        return for_each(session, lambda work: plan_one(session, work))
+    return for_each(session, lambda work: register_one(session, work, force))
+
+
+def plan_one(session: Session, work: Work) -> bool:
+    plan = flow.plan_registration(_wanted(session, work, _deployed(session, work)), session.gateway)
+    for change in plan.changes:
+        session.console.tell(f"{work.release.service}: {change}")
+    if not plan.changes:
+        session.console.tell(f"{work.release.service}: the gateway is as it should be")
+    return bool(plan.changes)
+
+
+def register_one(session: Session, work: Work, force: bool) -> bool:
+    """Registers under the service's lease when there is something to write; the artifacts are written in any case."""
+    tell = session.console.teller(work.release.service)
+    stack = _deployed(session, work)
+    wanted = _wanted(session, work, stack)
+    if flow.plan_registration(wanted, session.gateway).changes:
+        refuse_older_pipeline(session, work, force)
+        with hold(session, work, "register") as held:
+            held.check()
+            registration = _register(session, work, wanted, stack)
+            session.records.append(_record(session, work, registration))
+    else:
+        registration = _register(session, work, wanted, stack)
+    _report(session, work, registration, stack)
+    paths = _write_artifacts(session, work)
+    tell(f"restore artifacts: {', '.join(paths)}")
+    if (problem := registration.problem) is not None:
+        raise problem
+    return False
+
+
+def dump(environment: str | None, *, form: str, output: str) -> int:
+    session = open_session((), environment)
+    name = session.require_environment()
+    if form not in FORMATS:
+        raise BadInput(f"--format {form!r} is not known", hint=f"Known: {', '.join(FORMATS)}.")
+    state = dumping.dump(session.gateway)
+    origin = _origin(session, "")
+    if form == "sh":
+        header = ScriptHeader(
+            subject="the whole gateway",
+            file=output or "FILE",
+            tool_version=origin.tool_version,
+            environment=name,
+            commit="",
+        )
+        text = restore_script(state, header, library=_library())
+    else:
+        text = deck_file(state) if form == "deck" else _as_json(state)
+    if output:
+        write_file(session.start / output, text.encode())
+        session.console.tell(f"{output}: {len(state.entities)} entities of the gateway of {name}")
+    else:
+        session.console.result(text.rstrip("\n"))
+    return 0
+
+
+def _deployed(session: Session, work: Work) -> FoundStack:
+    """The stack that this release runs as: its own, or the one that nothing changed since."""
+    artifact = _artifact(session, work)
+    stack = stack_of(session, work, artifact)
+    stacks = session.platform.stacks()
+    decided = deploying.plan(stack, stacks, force=False)
+    name = session.deployed.get(work.release.service, decided.stack)
+    found = next((found for found in stacks if found.name == name), None)
+    if found is None or not found.serves:
+        state = "is not deployed" if found is None else f"is {found.state}"
+        raise Failed(
+            f"{name} {state} in {session.settings.environment}: there is nothing to send requests to",
+            hint=f"Run `invoke deploy -s {work.release.service}` first.",
+        )
+    return found
+
+
+def _artifact(session: Session, work: Work) -> Artifact:
+    return read_build(session, work)
+
+
+def _wanted(session: Session, work: Work, stack: FoundStack) -> Route:
+    part = work.manifest.pipeline
+    if part.plugins:
+        raise BadInput(
+            f"{work.manifest.file}: pipeline.plugins: this version does not write plugins to the gateway",
+            hint="Take them out of the manifest and add them by hand; a registration leaves them alone.",
+        )
+    return Route(
+        service=work.release.service,
+        environment=work.release.environment,
+        stack=stack.name,
+        uri=work.manifest.uri,
+        upstream=upstream_url(
+            stack, part.upstream, published=session.settings.upstream == "published", host=_engine_host(session)
+        ),
+        hosts=part.hosts or session.settings.hosts,
+        methods=part.methods,
+        strip_uri=part.strip_uri,
+        preserve_host=part.preserve_host,
+    )
+
+
+def _engine_host(session: Session) -> str:
+    from urllib.parse import urlsplit
+
+    return urlsplit(session.settings.platform_engine.host).hostname or "127.0.0.1"
+
+
+def _register(session: Session, work: Work, wanted: Route, stack: FoundStack) -> Registration:
+    facts = {"stack": stack.name, "version": stack.version, "branch": stack.branch}
+    return flow.register(
+        wanted,
+        verify=work.manifest.verify,
+        facts=facts,
+        gateway=session.gateway,
+        front=session.front,
+        clock=session.clock,
+        policy=flow.CheckPolicy(deadline=session.settings.verify_timeout),
+    )
+
+
+def _report(session: Session, work: Work, registration: Registration, stack: FoundStack) -> None:
+    tell = session.console.teller(work.release.service)
+    for change in registration.changes:
+        tell(str(change))
+    since = "" if stack.name == work.release.stack else f", unchanged since {stack.name}"
+    if registration.outcome is Outcome.UNCHANGED:
+        tell(f"the gateway already sends {work.manifest.uri} to {stack.name}{since}")
+    else:
+        before = f" (before: {registration.stack_before})" if registration.stack_before else ""
+        tell(f"{registration.outcome.value}: {work.manifest.uri} goes to {stack.name}{before}{since}")
+    notes = f": {'; '.join(registration.notes)}" if registration.notes else ""
+    tell(f"{registration.checked.value}{notes}")
+
+
+def _record(session: Session, work: Work, registration: Registration) -> Record:
+    import msgspec
+
+    return msgspec.structs.replace(
+        record_of(session, work, "register", registration.stack, registration.seconds),
+        outcome=f"{registration.outcome.value}, {registration.checked.value}",
+        route_before=registration.upstream_before,
+        route_after=registration.upstream,
+    )
+
+
+def _write_artifacts(session: Session, work: Work) -> tuple[str, ...]:
+    state = dumping.dump(session.gateway)
+    origin = replace(_origin(session, work.release.version), commit=work.release.commit)
+    files = dumping.restore_files(state, work.release.service, origin, library=_library())
+    for file in files:
+        write_file(session.root / file.path, file.text.encode())
+    return tuple(file.path for file in files)
+
+
+def _origin(session: Session, version: str) -> dumping.Origin:
+    return dumping.Origin(
+        tool_version=metadata.version("invoke-pipeline"),
+        environment=session.settings.environment,
+        commit="",
+        version=version,
+    )
+
+
+def _library() -> str:
+    return resources.files("pipeline").joinpath("shell/lib.sh").read_text()
+
+
+def _as_json(state: object) -> str:
+    import json
+    from dataclasses import asdict
+
+    return json.dumps({"schema_version": 1} | asdict(state), indent=2, sort_keys=True, default=str)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,37 @@
+"""One verb for several services: one that fails does not stop the others, and the end says which did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from invoke import Context
+
+from pipeline.command import PENDING
+from pipeline.errors import Failed, PipelineError
+from pipeline.wiring import Session, Work
+
+
+def checks_only(c: Context, check: bool) -> bool:
+    """--check, or Invoke's own --dry."""
+    return check or bool(c.config.run.dry)
+
+
+def for_each(session: Session, do: Callable[[Work], bool]) -> int:
+    """Calls `do` for every selected service; it gives True for pending changes (--check). The exit code is 2 when
+    there are some. With one service its own error comes through, with several a list of those that failed."""
+    works = session.works
+    if len(works) == 1:
+        return PENDING if do(works[0]) else 0
+    pending, failed = False, []
+    for work in works:
+        try:
+            pending = do(work) or pending
+        except PipelineError as error:
+            session.console.error(error, prefix=work.release.service)
+            failed.append(work.release.service)
+    if failed:
+        raise Failed(
+            f"{len(failed)} of {len(works)} services failed: {', '.join(failed)}",
+            hint="The reasons are above; the others are done. Run it again with -s for each of these.",
+        )
+    return PENDING if pending else 0

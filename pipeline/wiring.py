@@ -1,0 +1,212 @@
+"""Names → drivers, and the Session that a chain of verbs works with. Drivers open when they are first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.edge.clock import SystemClock
+from pipeline.edge.console import Console
+from pipeline.edge.files import read_file
+from pipeline.edge.git import Worktree, read_worktree
+from pipeline.edge.repository import Folder, find_folders, find_root, read_settings_files
+from pipeline.errors import BadInput, Refused
+from pipeline.model.manifest import Manifest, check_together, parse_manifest
+from pipeline.model.release import Release, make_release
+from pipeline.settings import Settings, choose_environment, in_ci, make_settings, merge_files
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from pipeline.builders.base import Builder
+    from pipeline.gateways.base import Front, Gateway
+    from pipeline.lab.container import LabGateway
+    from pipeline.ledgers.base import Leases, Records
+    from pipeline.platforms.base import Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One selected service: its manifest, where it lies and the release that its checkout stands for."""
+
+    manifest: Manifest
+    folder: Path
+    release: Release
+
+
+@dataclass(kw_only=True)
+class Choice:
+    """What a chain's verbs share: the first to name services or an environment names them for those after it."""
+
+    services: tuple[str, ...] = ()
+    environment: str | None = None
+
+
+@dataclass(kw_only=True)
+class Session:
+    """The drivers and values of one chain (`invoke build deploy register`), opened lazily and shared."""
+
+    start: Path
+    variables: Mapping[str, str]
+    console: Console = field(default_factory=Console)
+    choice: Choice = field(default_factory=Choice)
+    deployed: dict[str, str] = field(default_factory=dict)
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    def choose(self, services: tuple[str, ...], environment: str | None) -> None:
+        """Takes a verb's flags; what it leaves out stays as an earlier verb of the chain said."""
+        self.choice.services = services or self.choice.services
+        if environment is not None and environment != self.choice.environment:
+            self.choice.environment = environment
+            for name in (
+                "settings",
+                "works",
+                "platform",
+                "records",
+                "leases",
+                "gateway",
+                "front",
+                "lab",
+                "_platform_client",
+            ):
+                self.__dict__.pop(name, None)
+
+    @cached_property
+    def root(self) -> Path:
+        return find_root(self.start)
+
+    @cached_property
+    def settings(self) -> Settings:
+        file = merge_files(read_settings_files(self.root))
+        branch = self.variables.get("CI_COMMIT_REF_NAME", "")
+        environment = choose_environment(file, flag=self.choice.environment, branch=branch, in_ci=in_ci(self.variables))
+        settings = make_settings(file, root=str(self.root), environment=environment, variables=self.variables)
+        self.console.mask((settings.registry.password, settings.gateway.token))
+        return settings
+
+    @cached_property
+    def works(self) -> tuple[Work, ...]:
+        """The selected services, in the order of their names. Raises BadInput for one that is not there."""
+        folders = find_folders(self.root, self.settings.services, self.variables)
+        manifests = tuple(_manifest(folder) for folder in folders)
+        check_together(manifests)
+        chosen = self.choice.services
+        known = {manifest.name for manifest in manifests}
+        for name in chosen:
+            if name not in known:
+                raise BadInput(
+                    f"there is no service {name!r} in {self.root}", hint=f"Known: {', '.join(sorted(known)) or 'none'}."
+                )
+        works = [
+            Work(manifest=manifest, folder=folder.path, release=self._release(manifest, folder))
+            for manifest, folder in zip(manifests, folders, strict=True)
+            if not chosen or manifest.name in chosen
+        ]
+        return tuple(sorted(works, key=lambda work: work.release.service))
+
+    def require_environment(self) -> str:
+        """The environment, for verbs that need one. Raises BadInput for a branch that is only built."""
+        if not self.settings.environment:
+            raise BadInput(
+                f"the branch {self.variables.get('CI_COMMIT_REF_NAME', '')!r} is mapped to no environment",
+                hint="Name one with -e, or map the branch under pipeline.branches in invoke.yaml.",
+            )
+        return self.settings.environment
+
+    @cached_property
+    def builder(self) -> Builder:
+        from pipeline.builders.docker import DockerBuilder
+        from pipeline.edge.engine import open_engine
+
+        address = self.settings.build_engine
+        return DockerBuilder(open_engine(address), address, self.settings.registry)
+
+    @cached_property
+    def platform(self) -> Platform:
+        from pipeline.platforms.docker import DockerPlatform
+
+        return DockerPlatform(
+            self._platform_client, self.settings.platform_engine, self.require_environment(), self.settings.registry
+        )
+
+    @cached_property
+    def records(self) -> Records:
+        from pipeline.ledgers.docker import DockerRecords
+
+        return DockerRecords(self._platform_client, self.settings.platform_engine, self.require_environment())
+
+    @cached_property
+    def leases(self) -> Leases:
+        """With a client of its own: a lease is renewed in the background, and one connection serves one thread."""
+        from pipeline.edge.engine import open_engine
+        from pipeline.ledgers.docker import DockerLeases
+
+        address = self.settings.platform_engine
+        return DockerLeases(open_engine(address), address, self.require_environment())
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        from pipeline.gateways.kong.services_routes import KongGateway
+
+        if not self.settings.gateway.admin:
+            raise BadInput(
+                f"the environment {self.require_environment()!r} has no gateway",
+                hint="Set KONG_ADMIN_URL, or gateway.admin of the environment in invoke.yaml.",
+            )
+        return KongGateway(self.settings.gateway, clock=self.clock)
+
+    @cached_property
+    def front(self) -> Front | None:
+        from pipeline.edge.http import Access, HttpFront
+
+        proxy = self.settings.gateway.proxy
+        return HttpFront(Access(url=proxy, ca_file=self.settings.gateway.ca_cert), clock=self.clock) if proxy else None
+
+    @cached_property
+    def lab(self) -> LabGateway:
+        from pipeline.lab.container import LabGateway
+
+        address = self.settings.platform_engine
+        urls = self.settings.gateway
+        environment = self.require_environment()
+        return LabGateway(self._platform_client, address, environment, admin=urls.admin, proxy=urls.proxy)
+
+    @cached_property
+    def _platform_client(self) -> APIClient:
+        from pipeline.edge.engine import open_engine
+
+        return open_engine(self.settings.platform_engine)
+
+    def _release(self, manifest: Manifest, folder: Folder) -> Release:
+        checkout = self.worktree.of(str(folder.path.relative_to(self.root)))
+        if checkout.dirty and self.settings.in_ci:
+            raise Refused(
+                f"{manifest.name} has uncommitted changes in CI",
+                hint="`git status` in the job shows them: an earlier step wrote into the service's folder.",
+            )
+        return make_release(manifest, checkout, self.settings.environment)
+
+    @cached_property
+    def worktree(self) -> Worktree:
+        return read_worktree(self.root, self.variables)
+
+
+_session: Session | None = None
+
+
+def open_session(services: tuple[str, ...] = (), environment: str | None = None) -> Session:
+    """The process's Session, made by the first verb of a chain; each later one adds its flags."""
+    global _session  # Invoke hands nothing from task to task: this is the one value that a chain shares
+    if _session is None:
+        _session = Session(start=Path.cwd(), variables=dict(os.environ))
+    _session.choose(services, environment)
+    return _session
+
+
+def _manifest(folder: Folder) -> Manifest:
+    text = read_file(folder.manifest, hint='It needs at least { "uri": "/ws/name" }.')
+    return parse_manifest(text, file=folder.shown, default_name=folder.name)
