@@ -1,7 +1,9 @@
 """Cities and events from files: what is wrong is skipped and told, the rest is stored."""
 
 import csv
+import io
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +17,8 @@ from django.utils import timezone
 from cities.events import Outcome, store_events
 from cities.models import City, Event, Writer
 from cities.serializers import CitySerializer, EventSerializer
+
+logger = logging.getLogger(__name__)
 
 SAMPLE = Path(__file__).parent / "sample.json"
 _SAMPLE_WRITER = "sample"
@@ -63,7 +67,8 @@ def load_sample_once() -> None:
     later stays deleted."""
     _, is_first = Writer.objects.get_or_create(name=_SAMPLE_WRITER)
     if is_first and not City.objects.exists():
-        load(_SAMPLE_WRITER, [SAMPLE])
+        report = load(_SAMPLE_WRITER, [SAMPLE])
+        logger.info("Loaded the sample data: %s cities, %s events", report.cities.total(), report.events.total())
 
 
 def _read(path: Path) -> tuple[list[Row], list[Row]]:
@@ -83,7 +88,7 @@ def _read(path: Path) -> tuple[list[Row], list[Row]]:
 def _read_json(path: Path, text: str) -> tuple[list[Row], list[Row]]:
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise UnreadableFileError(f"{path}: is not JSON: {error}") from error
     if not isinstance(found, dict) or not found or not set(found) <= {"cities", "events"}:
         raise UnreadableFileError(f'{path}: should be an object like {{"cities": [...], "events": [...]}}')
@@ -99,7 +104,7 @@ def _read_json(path: Path, text: str) -> tuple[list[Row], list[Row]]:
 def _read_csv(path: Path, text: str) -> tuple[list[Row], list[Row]]:
     """A file with the column external_id holds events, else cities. Separated by commas or semicolons."""
     header = text.partition("\n")[0]
-    lines = csv.reader(text.splitlines(keepends=True), delimiter=";" if ";" in header else ",", strict=True)
+    lines = csv.reader(io.StringIO(text), delimiter=";" if ";" in header else ",", strict=True)
     try:
         columns = [column.strip() for column in next(lines, [])]
         needed = {"city", "external_id", "title", "starts_at"} if "external_id" in columns else set(_CITY_COLUMNS)
@@ -151,7 +156,7 @@ def _known_city(serializer: CitySerializer, values: dict) -> City | None:
 
 def _store_events(writer: Writer, rows: list[Row], report: Report) -> None:
     """In batches. Of two rows with one external id the first counts."""
-    cities = {city.slug: city for city in City.objects.all()}
+    cities = {city.slug: city for city in City.objects.select_for_update(no_key=True).order_by("pk")}
     batch: list[Event] = []
     seen: set[str] = set()
     for row in rows:

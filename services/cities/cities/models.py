@@ -1,12 +1,16 @@
 """Cities, their events, and the writers who post them."""
 
+from datetime import datetime
+
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from cities.text import folded, searchable
-from cities.windows import Window
+from cities.windows import Window, instant_in_zone_of_row
+
+Moment = datetime | OuterRef
 
 # What follows /ws/cities/ in URLs that are not a city's.
 RESERVED_SLUGS = frozenset({"docs", "events", "health", "schema", "static"})
@@ -19,17 +23,22 @@ class CityQuerySet(models.QuerySet):
 
     def with_event_count(self, window: Window) -> "CityQuerySet":
         """One more column, not one more query; and nothing at all for a query that does not select it (COUNT)."""
-        zones = () if window.is_absolute else tuple(City.objects.values_list("timezone", flat=True).distinct())
-        events = Event.objects.filter(city=OuterRef("pk"))
-        cities = self
-        if window.since:
-            cities = cities.annotate(_since=window.instant(window.since, zones))
-            events = events.filter(ends_at__gt=OuterRef("_since"))
-        if window.until:
-            cities = cities.annotate(_until=window.instant(window.until, zones))
-            events = events.filter(starts_at__lt=OuterRef("_until"))
-        count = events.order_by().values("city").annotate(count=models.Count("*")).values("count")
+        zones = tuple(City.objects.values_list("timezone", flat=True).distinct()) if window.is_local else ()
+        cities, ends = self, {}
+        for name, moment in (("since", window.since), ("until", window.until)):
+            if moment:
+                cities = cities.annotate(**{f"_{name}": instant_in_zone_of_row(moment, zones)})
+                ends[name] = OuterRef(f"_{name}")
+        events = Event.objects.filter(city=OuterRef("pk")).during(**ends)
+        count = events.order_by().values("city").annotate(count=Count("*")).values("count")
         return cities.annotate(event_count=Coalesce(Subquery(count), 0))
+
+
+class EventQuerySet(models.QuerySet):
+    def during(self, since: Moment | None = None, until: Moment | None = None) -> "EventQuerySet":
+        """The events of which some part lies between the two."""
+        events = self.filter(ends_at__gt=since) if since else self
+        return events.filter(starts_at__lt=until) if until else events
 
 
 class City(models.Model):
@@ -59,7 +68,7 @@ class Writer(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     # SHA-256 of a long random token; null: writes from the command line only.
-    token_hash = models.CharField(max_length=64, unique=True, null=True)
+    token_hash = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001 (two may have none)
 
     is_authenticated = True  # what the permission classes ask of a request's user
 
@@ -70,10 +79,12 @@ class Writer(models.Model):
 class Event(models.Model):
     city = models.ForeignKey(City, on_delete=models.CASCADE, related_name="events", db_index=False)
     writer = models.ForeignKey(Writer, on_delete=models.PROTECT, related_name="events", db_index=False)
-    external_id = models.CharField(max_length=200, help_text="The caller's own id: posting it again changes that event.")
+    external_id = models.CharField(max_length=200, help_text="The caller's own: sent again, it changes that event.")
     title = models.CharField(max_length=200)
     starts_at = models.DateTimeField(help_text="Without an offset: in the city's time zone.")
-    ends_at = models.DateTimeField(help_text="As starts_at. When not given: the end of the day, in the city's time zone.")
+    ends_at = models.DateTimeField(help_text="As starts_at; when not given, the end of that day there.")
+
+    objects = EventQuerySet.as_manager()
 
     class Meta:
         constraints = [

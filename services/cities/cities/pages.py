@@ -1,5 +1,6 @@
 """Lists come in pages."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from rest_framework.pagination import PageNumberPagination
@@ -15,6 +16,12 @@ class Pages(PageNumberPagination):
 
     def get_previous_link(self) -> str | None:
         return _without_host(super().get_previous_link())
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        answer = super().get_paginated_response_schema(schema)
+        for name, page in (("next", 4), ("previous", 2)):
+            answer["properties"][name] |= {"format": "uri-reference", "example": f"/ws/cities?page={page}"}
+        return answer
 
 
 def _without_host(link: str | None) -> str | None:

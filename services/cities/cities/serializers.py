@@ -7,6 +7,8 @@ from zoneinfo import available_timezones
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from cities.models import RESERVED_SLUGS, City, Event
@@ -16,6 +18,7 @@ from cities.windows import Window, end_of_day, start_of
 _SLUG_LENGTH = City._meta.get_field("slug").max_length
 # Far enough from the ends of the calendar for any time zone.
 _FIRST_YEAR, _LAST_YEAR = 1900, 9000
+_WRONG_YEAR = f"Should be between the years {_FIRST_YEAR} and {_LAST_YEAR}."
 _CITY_ORDERS = ("name", "country", "event_count")
 
 
@@ -71,12 +74,31 @@ class CitySerializer(serializers.ModelSerializer):
         return slug
 
 
-class EventSerializer(serializers.ModelSerializer):
-    """Reads and writes local times in the current time zone: activate the city's with `timezone.override`."""
+class LocalTimeField(serializers.DateTimeField):
+    """Without an offset: in the current time zone. Of a time that the clock shows twice the first is meant."""
 
-    ends_at = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="When not given: the end of that day, in the city's time zone."
-    )
+    default_error_messages = {
+        "years": _WRONG_YEAR,
+        "skipped": "The clock skips this time in {zone}: send another one.",
+    }
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        zone = timezone.get_current_timezone()
+        if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+            self.fail("years")
+        if timezone.is_aware(value):
+            return value.astimezone(zone)
+        local = value.replace(tzinfo=zone)
+        if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != value:
+            self.fail("skipped", zone=zone)
+        return local
+
+
+class EventSerializer(serializers.ModelSerializer):
+    """An event of a city. Activate the city's time zone with `timezone.override` around it."""
+
+    starts_at = LocalTimeField(help_text=Event._meta.get_field("starts_at").help_text)
+    ends_at = LocalTimeField(required=False, allow_null=True, help_text=Event._meta.get_field("ends_at").help_text)
 
     class Meta:
         model = Event
@@ -85,24 +107,22 @@ class EventSerializer(serializers.ModelSerializer):
     def validate_title(self, title: str) -> str:
         return unicodedata.normalize("NFC", title)
 
-    def validate_starts_at(self, moment: datetime) -> datetime:
-        return _within_calendar(moment)
-
-    def validate_ends_at(self, moment: datetime | None) -> datetime | None:
-        return moment and _within_calendar(moment)
-
     def validate(self, attrs: dict) -> dict:
-        starts_at = attrs["starts_at"].astimezone(timezone.get_current_timezone())
+        starts_at = attrs["starts_at"]
         ends_at = attrs.get("ends_at") or end_of_day(starts_at)
         if ends_at <= starts_at:
             raise serializers.ValidationError({"ends_at": ["Should be after starts_at."]})
         return {**attrs, "starts_at": starts_at.astimezone(UTC), "ends_at": ends_at.astimezone(UTC)}
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class MomentField(serializers.Field):
     """A day, a local time, or a time with an offset; a naive value is local time in each city."""
 
-    default_error_messages = {"invalid": "Send a day like 2026-05-01 or a time like 2026-05-01T20:00:00Z."}
+    default_error_messages = {
+        "invalid": "Send a day like 2026-05-01 or a time like 2026-05-01T20:00:00Z.",
+        "years": _WRONG_YEAR,
+    }
 
     def __init__(self, *, whole_day: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -112,8 +132,8 @@ class MomentField(serializers.Field):
         try:
             moment = start_of(date.fromisoformat(text))
         except ValueError:
-            return _within_calendar(self._time(text))
-        return _within_calendar(moment) + timedelta(days=1 if self.whole_day else 0)
+            return self._in_calendar(self._time(text))
+        return self._in_calendar(moment) + timedelta(days=1 if self.whole_day else 0)
 
     def to_representation(self, value: datetime) -> str:
         return value.isoformat()
@@ -125,6 +145,11 @@ class MomentField(serializers.Field):
             moment = None
         if moment is None:
             self.fail("invalid")
+        return moment
+
+    def _in_calendar(self, moment: datetime) -> datetime:
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            self.fail("years")
         return moment
 
 
@@ -140,10 +165,10 @@ class WindowQuery(serializers.Serializer):
             raise serializers.ValidationError({"until": ["Should be after since."]})
         return attrs
 
-    def window(self) -> Window | None:
+    def window(self) -> Window:
         """Call it after is_valid."""
-        since, until = self.validated_data.get("since"), self.validated_data.get("until")
-        return Window(since=since, until=until) if since or until else None
+        ends = {name: self.validated_data[name] for name in ("since", "until") if name in self.validated_data}
+        return Window(**ends) if ends else Window.of_what_is_not_over()
 
 
 class CityQuery(WindowQuery):
@@ -154,12 +179,6 @@ class CityQuery(WindowQuery):
     ordering = serializers.ChoiceField(
         required=False, default="name", choices=[f"{sign}{name}" for name in _CITY_ORDERS for sign in ("", "-")]
     )
-
-
-def _within_calendar(moment: datetime) -> datetime:
-    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise serializers.ValidationError(f"Should be between the years {_FIRST_YEAR} and {_LAST_YEAR}.")
-    return moment
 
 
 def _comparable(moment: datetime) -> datetime:

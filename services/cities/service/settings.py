@@ -38,7 +38,13 @@ ALLOWED_HOSTS = [
     *environment.words("DJANGO_ALLOWED_HOSTS"),
 ]
 
-INSTALLED_APPS = ["django.contrib.staticfiles", "rest_framework", "drf_spectacular", "drf_spectacular_sidecar", "cities"]
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "cities",
+]
 MIDDLEWARE = [
     "service.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -101,7 +107,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["service.parsers.StrictJSONParser"],
     "DEFAULT_METADATA_CLASS": "service.release.ReleaseMetadata",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "service.errors.answer_exception",
@@ -111,7 +117,9 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Cities",
     "DESCRIPTION": "The cities that the site serves, each with its number of events.",
     "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/ws",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -1,4 +1,4 @@
-"""What a start does before it serves: migrations, the writer of the environment, sample data; once, whoever else starts."""
+"""What a start does before it serves: migrations, the environment's writer, sample data. Two at once do it once."""
 
 import fcntl
 import logging

@@ -1,0 +1,4 @@
+import pytest
+pytestmark = pytest.mark.images
+def test_x():
+    pass
