@@ -7,10 +7,11 @@ from pathlib import Path
 import pipeline
 from pipeline.errors import BadInput, Failed, Unreachable
 from pipeline.model.clock import Deadline
-from pipeline.model.image import Recipe
+from pipeline.model.image import COMPOSE_SERVICE_LABEL, SERVICE_LABEL, Recipe
 from pipeline.verbs.report import print_document
 from pipeline.wiring import Session, open_session
 
+_IMAGE = "invoke-pipeline"
 _START_SECONDS = 30.0
 
 
@@ -65,9 +66,10 @@ def _recipe(session: Session) -> Recipe:
             hint="Run `invoke lab.up` from a clone of the toolkit's repository (`pip install -e` it).",
         )
     return Recipe(
-        service="invoke-pipeline",
-        compose_service="invoke-pipeline",
-        reference="invoke-pipeline:lab",
+        service=_IMAGE,
+        compose_service=_IMAGE,
+        labels={SERVICE_LABEL: _IMAGE, COMPOSE_SERVICE_LABEL: _IMAGE},
+        reference=f"{_IMAGE}:lab",
         context=str(root),
         dockerfile=str(root / "ci" / "Dockerfile"),
         machine_args=session.settings.build_args,
