@@ -1,0 +1,250 @@
+"""The contract of every gateway driver (gateways.base.Gateway), on memory and on a Kong's Admin API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from pipeline.edge.clock import SystemClock
+from pipeline.errors import Refused
+from pipeline.gateways.base import Gateway
+from pipeline.gateways.kong.services_routes import KongGateway
+from pipeline.gateways.memory import MemoryGateway
+from pipeline.lab.gateway.running import running_gateway
+from pipeline.model.address import GatewayAddress
+from pipeline.model.plan import Verb
+from pipeline.model.route import Owner, Route, owner_tags, same_upstream
+
+AddForeign = Callable[[str, str, str, tuple[str, ...]], None]
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A gateway by its driver, and a way to put something into it behind the driver's back."""
+
+    gateway: Gateway
+    add_foreign: AddForeign
+
+
+@contextmanager
+def memory(folder: Path) -> Iterator[Driven]:
+    gateway = MemoryGateway()
+    yield Driven(gateway, gateway.add_foreign)
+
+
+@contextmanager
+def kong(folder: Path) -> Iterator[Driven]:
+    with running_gateway(state=folder / "gateway") as lab:
+        gateway = KongGateway(GatewayAddress(admin=lab.admin_url), clock=SystemClock())
+
+        def add_foreign(name: str, path: str, upstream: str, tags: tuple[str, ...]) -> None:
+            send(lab.admin_url, "PUT", f"/services/{name}", {"url": upstream, "tags": list(tags)})
+            send(lab.admin_url, "PUT", f"/services/{name}/routes/{name}", {"paths": [path], "tags": list(tags)})
+
+        yield Driven(gateway, add_foreign)
+        gateway.close()
+
+
+def send(url: str, method: str, path: str, body: object = None) -> None:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    content = None if body is None else json.dumps(body)
+    connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    assert answer.status < 300, text
+
+
+@pytest.fixture(params=[memory, kong], ids=["memory", "kong"])
+def driven(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driven]:
+    with request.param(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def gateway(driven: Driven) -> Gateway:
+    return driven.gateway
+
+
+def wanted(stack: str = "cities-master-0a1b2c3d", **fields: object) -> Route:
+    route = Route(
+        service="cities", environment="local", stack=stack, uri="/ws/cities", upstream=f"http://proxy.{stack}:80"
+    )
+    return replace(route, **fields)  # type: ignore[arg-type]  # the fields of Route
+
+
+def make(gateway: Gateway, route: Route) -> None:
+    gateway.apply(gateway.plan(route))
+
+
+def test_an_empty_gateway_has_no_routes_and_is_nobodys(gateway: Gateway) -> None:
+    assert gateway.routes() == ()
+    assert gateway.dump().entities == ()
+    assert gateway.identity().environments == ()
+    assert gateway.identity().version
+
+
+def test_a_plan_writes_nothing(gateway: Gateway) -> None:
+    changes = gateway.plan(wanted())
+
+    assert {change.verb for change in changes} == {Verb.CREATE}
+    assert gateway.routes() == ()
+
+
+def test_a_route_that_was_applied_is_there_as_wanted(gateway: Gateway) -> None:
+    route = wanted(
+        hosts=("api.example.com", "*.example.com"), methods=("GET", "PUT"), strip_uri=True, preserve_host=True
+    )
+
+    make(gateway, route)
+
+    (found,) = gateway.routes()
+    assert (found.name, found.paths) == ("cities", ("/ws/cities",))
+    assert (found.hosts, found.methods) == (route.hosts, route.methods)
+    assert (found.strip_uri, found.preserve_host) == (True, True)
+    assert same_upstream(found.upstream, route.upstream)
+    assert found.owner == Owner(environment="local", service="cities", stack="cities-master-0a1b2c3d")
+    assert gateway.identity().environments == ("local",)
+
+
+def test_nothing_differs_from_what_was_applied(gateway: Gateway) -> None:
+    for route in (wanted(), wanted(hosts=("a.example.com",), methods=("PUT", "GET")), wanted(hosts=(), methods=())):
+        make(gateway, route)
+
+        assert gateway.plan(route) == ()
+
+
+def test_a_new_stack_is_one_change_and_the_last(gateway: Gateway) -> None:
+    make(gateway, wanted("cities-master-11111111"))
+
+    only = gateway.plan(wanted("cities-master-22222222"))
+    several = gateway.plan(wanted("cities-master-22222222", uri="/ws/towns"))
+    gateway.apply(only)
+
+    assert len(only) == 1
+    assert several[-1] == only[0]
+    (found,) = gateway.routes()
+    assert same_upstream(found.upstream, "http://proxy.cities-master-22222222")
+    assert found.owner.stack == "cities-master-22222222"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"uri": "/ws/towns"},
+        {"hosts": ("a.example.com",)},
+        {"methods": ("GET",)},
+        {"strip_uri": True},
+        {"preserve_host": True},
+        {"upstream": "https://elsewhere.example.com:8443"},
+        {"stack": "cities-master-33333333"},
+    ],
+)
+def test_each_field_makes_one_change_and_back(fields: dict[str, object], gateway: Gateway) -> None:
+    make(gateway, wanted())
+    before = gateway.dump()
+
+    changes = gateway.plan(wanted(**fields))
+    gateway.apply(changes)
+
+    assert [change.verb for change in changes] == [Verb.UPDATE]
+    assert gateway.plan(wanted(**fields)) == ()
+    make(gateway, wanted())
+    assert gateway.dump() == before
+
+
+def test_reverting_an_update_gives_the_state_before_however_often(gateway: Gateway) -> None:
+    make(gateway, wanted())
+    before = gateway.dump()
+    changes = gateway.plan(wanted("cities-master-22222222", hosts=("a.example.com",), strip_uri=True))
+    gateway.apply(changes)
+
+    for _ in range(2):
+        gateway.revert(changes)
+
+        assert gateway.dump() == before
+
+
+def test_reverting_a_creation_leaves_nothing_however_often(gateway: Gateway) -> None:
+    changes = gateway.plan(wanted())
+    gateway.apply(changes)
+
+    for _ in range(2):
+        gateway.revert(changes)
+
+        assert gateway.dump().entities == ()
+
+
+def test_reverting_what_was_never_applied_changes_nothing(gateway: Gateway) -> None:
+    make(gateway, wanted())
+    before = gateway.dump()
+
+    gateway.revert(gateway.plan(wanted("cities-master-22222222")))
+
+    assert gateway.dump() == before
+
+
+def test_applying_twice_is_as_applying_once(gateway: Gateway) -> None:
+    make(gateway, wanted())
+    changes = gateway.plan(wanted("cities-master-22222222", strip_uri=True))
+    gateway.apply(changes)
+    once = gateway.dump()
+
+    gateway.apply(changes)
+
+    assert gateway.dump() == once
+
+
+def test_other_services_are_left_alone(gateway: Gateway) -> None:
+    make(gateway, wanted(service="towns", uri="/ws/towns"))
+    (towns,) = gateway.routes()
+
+    make(gateway, wanted())
+    make(gateway, wanted("cities-master-22222222"))
+
+    assert [route.name for route in gateway.routes()] == ["cities", "towns"]
+    assert gateway.routes()[1] == towns
+
+
+def test_what_others_made_is_listed_as_theirs(driven: Driven) -> None:
+    driven.add_foreign("legacy", "/old", "http://old.example.com:8080", ())
+    driven.add_foreign(
+        "theirs", "/x", "http://x.example.com", owner_tags(wanted(service="theirs", environment="stage"))
+    )
+
+    legacy, theirs = driven.gateway.routes()
+
+    assert (legacy.name, legacy.paths, legacy.upstream) == ("legacy", ("/old",), "http://old.example.com:8080")
+    assert not legacy.owner.ours
+    assert (theirs.owner.service, theirs.owner.environment) == ("theirs", "stage")
+    assert driven.gateway.identity().environments == ("stage",)
+
+
+@pytest.mark.parametrize("tags", [(), owner_tags(wanted(environment="stage")), owner_tags(wanted(service="towns"))])
+def test_a_name_that_someone_else_has_is_refused(tags: tuple[str, ...], driven: Driven) -> None:
+    driven.add_foreign("cities", "/elsewhere", "http://old.example.com", tags)
+
+    with pytest.raises(Refused, match="'cities' belongs to"):
+        driven.gateway.plan(wanted())
+
+
+def test_a_dump_is_sorted_and_the_same_each_time(driven: Driven) -> None:
+    for name in ("b", "c", "a"):
+        driven.add_foreign(name, f"/{name}", "http://old.example.com", ())
+
+    first, second = driven.gateway.dump(), driven.gateway.dump()
+
+    assert first == second
+    assert [(entity.kind, entity.name) for entity in first.entities] == [
+        (kind, name) for kind in ("routes", "services") for name in "abc"
+    ]
+    assert all(entity.id and entity.created_at for entity in first.entities)
+    assert not {"id", "created_at", "updated_at"} & {key for entity in first.entities for key in entity.body}
