@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.builders.base import Listener
-from pipeline.builders.engine_log import BuildLog, Message, error_in, progress_line
+from pipeline.builders.docker_log import BuildLog, error_in, gone, messages_of, progress_line
+from pipeline.builders.docker_push import Registries
 from pipeline.edge.clock import SystemClock
-from pipeline.edge.context import Context, digest, read_context
+from pipeline.edge.context import Context, digest, made_context, read_context
 from pipeline.edge.engine import EngineAnswered, engine_errors, is_missing
 from pipeline.edge.tar import pack
-from pipeline.errors import Failed, Unreachable
+from pipeline.errors import Failed
 from pipeline.model import image as labels
 from pipeline.model.address import EngineAddress, RegistryAddress
 from pipeline.model.clock import Clock
 from pipeline.model.dockerfile import PREDEFINED_ARGS, Base, Dockerfile, parse_dockerfile
-from pipeline.model.image import BuiltImage, Recipe, fingerprint_of, parse_reference
+from pipeline.model.image import BuiltImage, Recipe, fingerprint_of, labelling, parse_reference
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -54,8 +55,7 @@ class DockerBuilder:
     ) -> None:
         self._client = client
         self._address = address
-        self._registry = registry
-        self._clock = clock or SystemClock()
+        self._registries = Registries(client=client, address=address, login=registry, clock=clock or SystemClock())
 
     def fingerprint(self, recipe: Recipe) -> str:
         return self._fingerprint(recipe, _draft(recipe))
@@ -86,22 +86,20 @@ class DockerBuilder:
             if not self._id(base.name):
                 self._pull(base, recipe, log)
         fingerprint = self._fingerprint(recipe, draft)
-        image = self._run(recipe, draft, fingerprint, no_cache, log)
+        image = self._make(recipe, draft, self._labels(recipe, draft, fingerprint), no_cache, log)
         if self.fingerprint(recipe) != fingerprint:
             raise Failed(
-                f"{recipe.context} changed while {recipe.reference} was built from it; nothing was tagged",
+                f"{recipe.context} or a base image changed while {recipe.reference} was built; nothing was tagged",
                 hint="Build again when the files are at rest.",
             )
-        return self.tag(
-            BuiltImage(
-                compose_service=recipe.compose_service,
-                reference=recipe.reference,
-                id=image,
-                fingerprint=fingerprint,
-                built_for=recipe.labels.get(labels.STACK_LABEL, ""),
-            ),
-            recipe,
+        made = BuiltImage(
+            compose_service=recipe.compose_service,
+            reference=recipe.reference,
+            id=image,
+            fingerprint=fingerprint,
+            built_for=recipe.labels.get(labels.STACK_LABEL, ""),
         )
+        return self.tag(made, recipe)
 
     def tag(self, image: BuiltImage, recipe: Recipe) -> BuiltImage:
         reference = parse_reference(recipe.reference)
@@ -111,12 +109,12 @@ class DockerBuilder:
         return msgspec.structs.replace(image, reference=recipe.reference, digest=pushed)
 
     def push(self, image: BuiltImage, log: Listener) -> BuiltImage:
-        raise NotImplementedError
+        return self._registries.push(image, log)
 
     def lookup(self, reference: str) -> BuiltImage | None:
         found = self._inspect(reference)
         if found is None:
-            return None
+            return self._registries.lookup(parse_reference(reference))
         own = found["Config"].get("Labels") or {}
         return _built(own.get(labels.COMPOSE_SERVICE_LABEL, ""), reference, found, own)
 
@@ -146,91 +144,74 @@ class DockerBuilder:
 
     def _pull(self, base: Base, recipe: Recipe, log: Listener) -> None:
         reference = parse_reference(base.name)
+        doing = f"pull {base.name}"
         try:
-            with engine_errors(self._address, f"pull {base.name}"):
-                messages = self._client.pull(
+            with engine_errors(self._address, doing):
+                stream = self._client.pull(
                     reference.repository,
                     tag=reference.digest or reference.tag,
                     stream=True,
                     decode=True,
-                    auth_config=self._login(reference.registry),
+                    auth_config=self._registries.credentials(reference.registry),
                     platform=base.platform or None,
                 )
-            for message in self._messages(messages, f"pulling {base.name}"):
+            for message in messages_of(stream, self._address, doing):
                 if (error := error_in(message)) is not None:
                     raise Failed(error, hint="")
                 if (line := progress_line(message)) is not None:
                     log(line)
         except Failed as error:
-            arg = base.variable
-            hint = f"Set the build arg {arg} to an image that can be had (pipeline.build_args in invoke.yaml), or"
+            another = f"set the build arg {base.variable} to one that you have (pipeline.build_args in invoke.yaml)"
             raise Failed(
                 f"{recipe.key}: the base image {base.name} is not on the engine and cannot be pulled: {error}",
-                hint=f"{hint if arg else ''} load it into the engine under that name.".strip().capitalize(),
+                hint=f"Load it into the engine, or {another if base.variable else 'name another in the FROM'}.",
             ) from error
 
-    def _run(self, recipe: Recipe, draft: _Draft, fingerprint: str, no_cache: bool, log: Listener) -> str:
-        """Builds without a tag, so that whatever ends it early leaves none; gives the image's id."""
-        steps = BuildLog(draft.dockerfile, log)
+    def _make(self, recipe: Recipe, draft: _Draft, own: Mapping[str, str], no_cache: bool, log: Listener) -> str:
+        """Builds, then labels in a second build of one step: the engine would make a step of every label of the first,
+        a tenth of a second each. Neither has a tag, so that whatever ends them early leaves none; gives the id."""
+        triggers = any(one.keyword == "ONBUILD" for one in draft.dockerfile.instructions)
+        options = {
+            "buildargs": {**draft.args, **_declared(recipe.facts, draft.dockerfile)},
+            "target": recipe.target,
+            "nocache": no_cache,
+            "labels": own if triggers else {},
+        }
+        made = self._run(draft.context, draft.dockerfile, BuildLog(draft.dockerfile, log), options)
+        if triggers:  # a second FROM would set them off
+            return made
+        text = labelling(made, own)
+        labeller = parse_dockerfile(text, file=f"the labels of {recipe.reference}")
+        return self._run(made_context("Dockerfile", text), labeller, BuildLog(labeller, lambda _: None), {})
+
+    def _run(self, context: Context, dockerfile: Dockerfile, steps: BuildLog, options: Mapping[str, Any]) -> str:
+        doing = f"build {dockerfile.file}"
         with _disconnecting(self._client):
-            with engine_errors(self._address, f"build {recipe.reference} from {draft.context.dockerfile_path}"):
-                messages = self._client.build(
-                    fileobj=pack(draft.context),  # type: ignore[arg-type]  # requests streams any iterator of bytes
+            with engine_errors(self._address, doing):
+                stream = self._client.build(
+                    fileobj=pack(context),  # type: ignore[arg-type]  # requests streams any iterator of bytes
                     custom_context=True,
-                    dockerfile=draft.context.dockerfile,
-                    buildargs={**draft.args, **_declared(recipe.facts, draft.dockerfile)},
-                    target=recipe.target,
-                    labels=self._labels(recipe, draft, fingerprint),
-                    nocache=no_cache,
+                    dockerfile=context.dockerfile,
                     rm=True,
                     forcerm=True,
                     decode=True,
+                    **options,
                 )
-            for message in self._messages(messages, f"building {recipe.reference}", steps):
+            for message in messages_of(stream, self._address, doing):
                 steps.take(message)
         if not steps.image:
-            raise self._gone(f"building {recipe.reference}", steps, "the log ended without an image")
+            raise gone(self._address, doing, f"the log ended in {steps.step or 'the beginning'}")
         return steps.image
 
     def _labels(self, recipe: Recipe, draft: _Draft, fingerprint: str) -> dict[str, str]:
         found = {**recipe.labels, labels.FINGERPRINT_LABEL: fingerprint}
         if draft.bases:
             name = draft.bases[-1].name
-            found[labels.OCI_LABEL + "base.name"] = name
             image = self.lookup(name)
+            found[labels.OCI_LABEL + "base.name"] = name
             if image is not None and image.digest:
                 found[labels.OCI_LABEL + "base.digest"] = image.digest.partition("@")[2]
         return found
-
-    def _messages(self, messages: Iterator[Message], doing: str, steps: BuildLog | None = None) -> Iterator[Message]:
-        """The stream, with the ways in which it may break as ours: they come from below requests, undressed."""
-        from http.client import HTTPException
-
-        from docker.errors import StreamParseError
-        from requests.exceptions import RequestException
-        from urllib3.exceptions import HTTPError
-
-        while True:
-            try:
-                message = next(messages, None)
-            except (HTTPError, HTTPException, RequestException, StreamParseError, OSError) as error:
-                raise self._gone(doing, steps, str(error)) from error
-            if message is None:
-                return
-            yield message
-
-    def _gone(self, doing: str, steps: BuildLog | None, why: str) -> Unreachable:
-        where = f" in {steps.step}" if steps and steps.step else ""
-        return Unreachable(
-            f"{self._address} went away while {doing}{where}: {why}; nothing was tagged",
-            hint="See whether the engine still runs (`docker info`) and has room on its disk, then build again.",
-        )
-
-    def _login(self, registry: str) -> dict[str, str] | None:
-        """None leaves the choice to the docker command's own configuration."""
-        if not self._registry.user or registry != self._registry.host:
-            return None
-        return {"username": self._registry.user, "password": self._registry.password.reveal()}
 
 
 def _draft(recipe: Recipe) -> _Draft:
@@ -249,8 +230,9 @@ def _warnings(recipe: Recipe, draft: _Draft) -> Iterator[str]:
     for name in recipe.args:
         if name not in draft.args:
             yield f"{draft.dockerfile.file} declares no ARG {name}: it is left out ({recipe.key}.args)"
-        elif _SECRET_NAME.search(name):
-            yield f"the build arg {name} looks like a secret: it can be read in the image's history ({recipe.key}.args)"
+    for name in draft.args:
+        if _SECRET_NAME.search(name):
+            yield f"the build arg {name} looks like a secret: its value can be read in the image's history"
 
 
 def _built(compose_service: str, reference: str, found: Mapping[str, Any], own: Mapping[str, str]) -> BuiltImage:

@@ -80,6 +80,12 @@ def read_context(root: str, dockerfile: str, *, key: str) -> Context:
     )
 
 
+def made_context(name: str, text: bytes) -> Context:
+    """A context of one file that is on no disk: a Dockerfile."""
+    made = ((name, text),)
+    return Context(root="", entries=(), dockerfile=name, dockerfile_path=name, dockerfile_text=text, made=made)
+
+
 def _apart(folder: str, path: str, text: bytes, ignore: Ignore) -> Context:
     """A context whose Dockerfile lies outside of it or has an ignore file of its own: the Dockerfile is sent under a
     name that the context does not have, with an ignore file that makes the engine take it away, as the docker command

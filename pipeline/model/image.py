@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -132,6 +133,12 @@ def fingerprint_of(
     return total.hexdigest()
 
 
+def labelling(image: str, labels: Mapping[str, str]) -> bytes:
+    """A Dockerfile that puts labels on an image in one step. Values are taken as they are, but for line ends."""
+    words = (f'"{_quoted(name)}"="{_quoted(value)}"' for name, value in sorted(labels.items()))
+    return f"FROM {image}\nLABEL {' '.join(words)}\n".encode()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """An image's name in its parts. `registry` is empty for docker.io; a name without a tag means `latest`."""
@@ -192,6 +199,11 @@ def _dockerfile(folder: str, source: ImageSource) -> str:
     if not source.dockerfile:
         return ""
     return posixpath.normpath(posixpath.join(folder, source.context, source.dockerfile))
+
+
+def _quoted(text: str) -> str:
+    """For double quotes in a Dockerfile, where a backslash, a quote and a dollar mean something."""
+    return re.sub(r'([\\"$])', r"\\\1", " ".join(text.splitlines()))
 
 
 def _public(url: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pipeline.builders.base import Listener
-from pipeline.errors import Failed
+from pipeline.errors import Failed, Unreachable
+from pipeline.model.address import EngineAddress
 from pipeline.model.dockerfile import Dockerfile
 
 Message = Mapping[str, object]
@@ -70,6 +71,32 @@ class BuildLog:
             f"{where}: {self.step} failed: {step.text!r}: {error}",
             hint="The last lines of the step are above; mend it and build again: what comes before it is in the cache.",
         )
+
+
+def messages_of(stream: Iterator[Message], address: EngineAddress, doing: str) -> Iterator[Message]:
+    """The stream, with the ways in which it may break off as Unreachable: they come from below requests, undressed."""
+    from http.client import HTTPException
+
+    from docker.errors import StreamParseError
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
+    while True:
+        try:
+            message = next(stream, None)
+        except (HTTPError, HTTPException, RequestException, StreamParseError, OSError) as error:
+            raise gone(address, doing, str(error)) from error
+        if message is None:
+            return
+        yield message
+
+
+def gone(address: EngineAddress, doing: str, why: str) -> Unreachable:
+    """The engine went away in the middle of something."""
+    return Unreachable(
+        f"{address} went away in the middle ({doing}): {why}; nothing was tagged",
+        hint="See whether the engine still runs (`docker info`) and has room on its disk, then run the same again.",
+    )
 
 
 def error_in(message: Message) -> str | None:
