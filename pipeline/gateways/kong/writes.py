@@ -58,6 +58,16 @@ class Writes:
             raise Failed(result.words(), hint=_CHECK_HINT)
 
     def _write(self, change: Change) -> None:
+        """A write of which it is unclear whether it acted is looked up; one that did not is sent a second time."""
+        try:
+            self._send(change)
+        except (Unreachable, GatewayAnswered) as error:
+            if not _unclear(error):
+                raise
+            if not self._holds(change):
+                self._write_again(change)
+
+    def _write_again(self, change: Change) -> None:
         try:
             self._send(change)
         except (Unreachable, GatewayAnswered) as error:
@@ -121,5 +131,8 @@ class Writes:
 
 
 def _unclear(error: PipelineError) -> bool:
-    """Whether the server may have acted: its answer was lost, or whoever stands before it answered for it."""
-    return isinstance(error, Unreachable) or (isinstance(error, GatewayAnswered) and error.status >= 500)
+    """Whether the server may have acted: its answer was lost or made no sense, or someone before it answered for it.
+    429 ends a row of tries of which an earlier one may have been lost."""
+    if isinstance(error, GatewayAnswered):
+        return error.status == 429 or not 400 <= error.status < 500
+    return isinstance(error, Unreachable)
