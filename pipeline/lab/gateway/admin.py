@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pipeline.lab.gateway import faults
 from pipeline.lab.gateway.bodies import Unsupported, check_type, parsed
 from pipeline.lab.gateway.dialect import Dialect
-from pipeline.lab.gateway.entity_api import EntityApi, Outcome, list_url
+from pipeline.lab.gateway.entity_api import EntityApi, Outcome
 from pipeline.lab.gateway.faults import Fault
+from pipeline.lab.gateway.list_api import ListApi
 from pipeline.lab.gateway.messages import Answer
 from pipeline.lab.gateway.node import Node
 from pipeline.lab.gateway.pages import nginx_page
@@ -29,6 +30,7 @@ class Admin:
 
     def __init__(self, store: Store, dialect: Dialect, node: Node) -> None:
         self._api = EntityApi(store)
+        self._lists = ListApi(self._api)
         self._dialect = dialect
         self._node = node
         self._server = ("Server", dialect.server)
@@ -97,7 +99,7 @@ class Admin:
             return self._node.page(resource, method, exchange.head.query, given)
         if isinstance(resource, ListOf):
             if method == "GET":
-                return self._api.get_list(resource, list_url(resource), exchange.head.query)
+                return self._lists.get(resource, exchange.head.query)
             return await self._api.post(resource, given)
         if isinstance(resource, ItemOf):
             return await self._item(method, resource, given)

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from pipeline.lab.gateway import faults
 from pipeline.lab.gateway.schema import Entity, Field, Kind, Schema
+from pipeline.lab.gateway.validation import effective, subschema
 
 _JSON = b"application/json"
 _FORM = b"application/x-www-form-urlencoded"
@@ -38,7 +39,9 @@ def parsed(content_type: bytes | None, body: bytes, schema: Schema | None) -> En
     if _JSON in content_type:
         return _from_json(body)
     pairs = _form_pairs(body) if _FORM in content_type else _multipart_pairs(content_type, body)
-    return _inferred_entity(_nested(pairs), schema.fields if schema is not None else ())
+    nested = _nested(pairs)
+    fields = effective(schema, subschema(schema, nested)) if schema is not None else ()
+    return _inferred_entity(nested, fields)
 
 
 def _from_json(body: bytes) -> Entity:

@@ -61,6 +61,11 @@ class Collection:
                 return {name: entity.get(name) for name in self.schema.unique_together}
         return None
 
+    def twin(self, entity: Entity) -> Entity | None:
+        """The entity that has the same values in the fields that only together may not repeat."""
+        key = self._together.get(self._together_of(entity))
+        return self.entities[key] if key is not None else None
+
     def children(self, field: str, parent: str) -> Sequence[str]:
         """Ids of the entities whose `field` refers to `parent`."""
         return self._children[field].get(parent, [])

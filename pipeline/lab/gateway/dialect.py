@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.lab.gateway import tables, tables_consumers, tables_plugins, tables_upstreams
 from pipeline.lab.gateway.resources import LIST_METHODS, PAGE_METHODS
 from pipeline.lab.gateway.schema import Schema
-from pipeline.lab.gateway.tables import ROUTES, SERVICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Dialect:
         return f"kong/{self.version}"
 
 
+_VALIDATE_METHODS = ("OPTIONS", "POST")
 _PAGES = {
     (): PAGE_METHODS,
     ("status",): PAGE_METHODS,
@@ -31,10 +32,20 @@ _PAGES = {
     ("tags",): LIST_METHODS,
     ("tags", "*"): PAGE_METHODS,
     ("plugins", "enabled"): PAGE_METHODS,
+    ("plugins", "schema", "*"): PAGE_METHODS,
+    ("schemas", "plugins", "validate"): _VALIDATE_METHODS,
+    ("schemas", "plugins", "*"): PAGE_METHODS,
+    ("schemas", "*", "validate"): _VALIDATE_METHODS,
+    ("schemas", "*"): PAGE_METHODS,
+    ("clustering", "status"): PAGE_METHODS,
+    ("clustering", "data-planes"): PAGE_METHODS,
+    ("config",): PAGE_METHODS,
 }
+
+_TABLES_2_8 = (*tables.TABLES, *tables_upstreams.TABLES, *tables_consumers.TABLES, *tables_plugins.TABLES)
 
 KONG_2_8 = Dialect(
     version="2.8.5",
-    schemas={schema.name: schema for schema in (SERVICES, ROUTES)},
+    schemas={schema.name: schema for schema in _TABLES_2_8},
     pages=_PAGES,
 )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import quote
 
 from pipeline.lab.gateway import faults
-from pipeline.lab.gateway.lists import asked, listed
 from pipeline.lab.gateway.resources import ItemOf, ListOf, Parent, ParentOf
 from pipeline.lab.gateway.rules import is_uuid
 from pipeline.lab.gateway.schema import Entity, Errors, Schema
@@ -23,29 +21,19 @@ class EntityApi:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    # -- lists
-
-    def get_list(self, resource: ListOf, url: str, query: bytes) -> Outcome:
-        """One page of a list."""
-        collection = self.store.collections[resource.schema.name]
-        paging = asked(query)
-        if resource.parent is None:
-            entities, rest = listed(collection, collection.keys, paging, url)
-            return 200, {"data": entities, **rest}
-        parent = self.parent(resource.parent)
-        keys = collection.children(resource.parent.field.name, parent["id"])
-        # Kong's nested lists ignore tags.
-        entities, rest = listed(collection, keys, asked(_without_tags(query)), url)
-        return 200, {"data": entities, **rest}
-
     async def post(self, resource: ListOf, given: Entity) -> Outcome:
         """Create."""
+        schema = resource.schema
         if resource.parent is not None:
-            given[resource.parent.field.name] = {"id": self.parent(resource.parent)["id"]}
-        entity = self.described(resource.schema, given)
-        if self.store.find(resource.schema.name, entity["id"]) is not None:
+            given[resource.parent.field.name] = {"id": self.parent(resource.parent, "POST")["id"]}
+        entity = self.described(schema, given)
+        if schema.replaces_by_post:
+            taken = self.store.collections[schema.name].twin(entity)
+            if taken is not None:
+                return await self.change(schema, taken, given)
+        if self.store.find(schema.name, entity["id"]) is not None:
             raise faults.primary_key_violation(entity["id"])
-        await self.store.save(resource.schema.name, entity)
+        await self.store.save(schema.name, entity)
         return 201, entity
 
     # -- items
@@ -57,6 +45,8 @@ class EntityApi:
     async def put(self, resource: ItemOf, given: Entity) -> Outcome:
         """Create or replace; `id` stays, and all that is not named goes back to its default."""
         schema = resource.schema
+        if not schema.creates_by_put:
+            return await self.change(schema, self.present(resource), given)
         if resource.parent is not None:
             given[resource.parent.field.name] = {"id": self.parent(resource.parent)["id"]}
         existing = self.lookup(schema, resource.key)
@@ -86,13 +76,8 @@ class EntityApi:
     async def delete(self, resource: ItemOf) -> Outcome:
         """Remove; what is not there is removed already."""
         schema = resource.schema
-        parent = None
-        if resource.parent is not None:
-            parent = self.lookup(resource.parent.schema, resource.parent.key)
-            if parent is None:
-                # Kong goes on with the parent that it did not find, and fails.
-                raise faults.unexpected() if schema.missing_nested_delete != 405 else faults.not_found()
-        existing = self.lookup(schema, resource.key)
+        parent = self.parent(resource.parent, "DELETE") if resource.parent is not None else None
+        existing = self.lookup(schema, resource.key, resource.parent, parent)
         if existing is None:
             if parent is not None and schema.missing_nested_delete == 404:
                 raise faults.not_found()
@@ -136,10 +121,14 @@ class EntityApi:
 
     # -- shared
 
-    def lookup(self, schema: Schema, key: str) -> Entity | None:
+    def lookup(
+        self, schema: Schema, key: str, under: Parent | None = None, parent: Entity | None = None
+    ) -> Entity | None:
         """The entity that a URL's segment names. Raises Fault for what cannot be an id or a name."""
         if is_uuid(key):
             return self.store.find(schema.name, key.lower())
+        if schema.nested_key and under is not None and parent is not None:
+            return self._by_nested_key(schema, key, under, parent)
         if schema.endpoint_key is None:
             raise faults.invalid_primary_key()
         field = schema.field(schema.endpoint_key)
@@ -148,17 +137,25 @@ class EntityApi:
             raise faults.invalid_name(wrong)
         return self.store.collections[schema.name].by_unique(schema.endpoint_key, key)
 
-    def parent(self, parent: Parent) -> Entity:
+    def _by_nested_key(self, schema: Schema, key: str, under: Parent, parent: Entity) -> Entity | None:
+        wanted = schema.nested_key_form(key) if schema.nested_key_form is not None else key
+        collection = self.store.collections[schema.name]
+        children = (collection.entities[child] for child in collection.children(under.field.name, parent["id"]))
+        return next((child for child in children if child[schema.nested_key] == wanted), None)
+
+    def parent(self, parent: Parent, method: str = "GET") -> Entity:
         """The parent that a URL names. Raises Fault when it is not there."""
         found = self.lookup(parent.schema, parent.key)
         if found is None:
-            raise faults.not_found()
+            # For some, Kong goes on with the parent that it did not find, and fails.
+            child = self.store.schemas[parent.child]
+            raise faults.unexpected() if method in child.missing_parent_is_unexpected else faults.not_found()
         return found
 
     def present(self, resource: ItemOf) -> Entity:
         """The entity that a URL names, below its parent. Raises Fault when it is not there."""
         parent = self.parent(resource.parent) if resource.parent is not None else None
-        found = self.lookup(resource.schema, resource.key)
+        found = self.lookup(resource.schema, resource.key, resource.parent, parent)
         if found is None:
             raise faults.not_found()
         if resource.parent is not None and parent is not None and not _belongs(found, resource.parent, parent):
@@ -178,7 +175,7 @@ class EntityApi:
         entity = filled(schema, given, now=time.time())
         self._refuse(errors or violations(schema, entity))
         if schema.normalise is not None:
-            schema.normalise(entity)
+            schema.normalise(entity, given)
         return entity
 
     async def change(self, schema: Schema, existing: Entity, given: Entity) -> Outcome:
@@ -188,7 +185,7 @@ class EntityApi:
         entity = merged(schema, existing, given, now=time.time())
         self._refuse(errors or violations(schema, entity))
         if schema.normalise is not None:
-            schema.normalise(entity)
+            schema.normalise(entity, given)
         await self.store.save(schema.name, entity)
         return 200, entity
 
@@ -221,19 +218,6 @@ class EntityApi:
             raise faults.schema_violation(errors)
 
 
-def list_url(resource: ListOf) -> str:
-    """The path that `next` repeats."""
-    if resource.parent is None:
-        return f"/{resource.schema.url_name}"
-    parent = resource.parent
-    name = resource.schema.nested_name or resource.schema.name
-    return f"/{parent.schema.url_name}/{quote(parent.key, safe='', errors='surrogateescape')}/{name}"
-
-
 def _belongs(entity: Entity, parent: Parent, found: Entity) -> bool:
     reference = entity.get(parent.field.name)
     return reference is not None and reference["id"] == found["id"]
-
-
-def _without_tags(query: bytes) -> bytes:
-    return b"&".join(part for part in query.split(b"&") if part.partition(b"=")[0] != b"tags")

@@ -38,7 +38,7 @@ def unexpected() -> Fault:
 
 def schema_violation(errors: Errors) -> Fault:
     """What is wrong, by field."""
-    lines = sorted(_lines(errors))
+    lines = [*errors.get("@entity", ()), *sorted(_lines(errors))]
     count = "schema violation" if len(lines) == 1 else f"{len(lines)} schema violations"
     return _coded(400, 2, "schema violation", f"{count} ({'; '.join(lines)})", errors)
 
@@ -130,8 +130,8 @@ def _lines(errors: Errors) -> list[str]:
     lines: list[str] = []
     for field, error in errors.items():
         if field == "@entity":
-            lines += error
-        elif isinstance(error, str):
+            continue
+        if isinstance(error, str):
             lines.append(f"{field}: {error}")
         else:
             for key, inner in _members(error):

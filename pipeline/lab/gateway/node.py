@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
+import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.lab.gateway import faults
+from pipeline.lab.gateway.description import described_config, described_plugin, described_schema
 from pipeline.lab.gateway.dialect import Dialect
 from pipeline.lab.gateway.lists import asked, cursor, following
 from pipeline.lab.gateway.resources import Page
-from pipeline.lab.gateway.schema import Entity
+from pipeline.lab.gateway.schema import Entity, Subschema
 from pipeline.lab.gateway.store import Store
+from pipeline.lab.gateway.validation import filled, violations
 
+_ONLY_WHEN = {
+    "clustering/status": "run as Control Plane for the cluster",
+    "clustering/data-planes": "run as Control Plane for the cluster",
+    "config": "not use a database",
+}
 LAB = "A gateway for practice and local work: not Kong, and not for production."
 
 
@@ -37,7 +47,6 @@ class Node:
 
     def page(self, page: Page, method: str, query: bytes, given: Entity) -> tuple[int, Entity | None]:
         """The answer of one page."""
-        del given
         if page.name == "":
             return 200, self._root()
         if page.name == "status":
@@ -45,12 +54,36 @@ class Node:
         if page.name == "endpoints":
             return 200, {"data": endpoints(self.dialect)}
         if page.name == "plugins/enabled":
-            return 200, {"enabled_plugins": []}
+            return 200, {"enabled_plugins": list(plugins_of(self.dialect))}
+        if page.name in _ONLY_WHEN:
+            raise faults.plain(
+                400, f"this endpoint is only available when Kong is configured to {_ONLY_WHEN[page.name]}"
+            )
+        if page.name.startswith(("schemas/", "plugins/schema/")):
+            return 200, self._schema(page, method, given)
         if method == "POST":
             raise faults.schema_violation({"tags": "does not support insert/upsert/update/delete operations"})
         if page.name == "tags/*":
             return 200, self._tag(page.arguments[0], query)
         return 200, self._tags(query)
+
+    def _schema(self, page: Page, method: str, given: Entity) -> Entity:
+        name = page.arguments[0] if page.arguments else "plugins"
+        if page.name.startswith(("schemas/plugins/*", "plugins/schema/")):
+            plugin = plugins_of(self.dialect).get(name)
+            if plugin is None:
+                raise faults.plain(404, f"No plugin named '{name}'")
+            return described_plugin(plugin) if page.name == "schemas/plugins/*" else described_config(plugin)
+        schema = self.dialect.schemas.get(name)
+        if schema is None:
+            raise faults.plain(404, f"No entity named '{name}'")
+        if method != "POST":
+            return described_schema(schema)
+        errors = schema.shorthand(given) if schema.shorthand is not None else {}
+        errors = errors or violations(schema, filled(schema, given, now=time.time()))
+        if errors:
+            raise faults.schema_violation(errors)
+        return {"message": "schema validation successful"}
 
     def _root(self) -> Entity:
         return {
@@ -62,9 +95,17 @@ class Node:
             "node_id": self.node_id,
             "lua_version": f"none (Python {platform.python_version()})",
             "timers": {"running": 0, "pending": 0},
-            "plugins": {"available_on_server": {}, "enabled_in_cluster": []},
-            "configuration": {"database": "sqlite"},
+            "pids": {"master": os.getpid(), "workers": [os.getpid()]},
+            "plugins": {
+                "available_on_server": dict.fromkeys(plugins_of(self.dialect), True),
+                "enabled_in_cluster": sorted({plugin["name"] for plugin in self._plugins()}),
+            },
+            "configuration": {"database": "sqlite", "plugins": ["bundled"]},
         }
+
+    def _plugins(self) -> list[Entity]:
+        collection = self.store.collections.get("plugins")
+        return list(collection.entities.values()) if collection is not None else []
 
     def _status(self) -> Entity:
         return {
@@ -108,6 +149,12 @@ class Node:
         more = cursor(shown[-1][0], shown[-1][1]) if len(rows) > paging.size else None
         data = [{"entity_id": key, "entity_name": kind, "tag": tag} for key, _, kind, tag in shown]
         return {"data": data, **following(more, "/tags")}
+
+
+def plugins_of(dialect: Dialect) -> Mapping[str, Subschema]:
+    """The plugins that can be configured, by name."""
+    schema = dialect.schemas.get("plugins")
+    return (schema.subschemas if schema is not None else None) or {}
 
 
 def endpoints(dialect: Dialect) -> list[str]:

@@ -20,6 +20,7 @@ class Parent:
     schema: Schema
     key: str
     field: Field
+    child: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def _under(top: Schema, key: str, rest: tuple[str, ...], schemas: Mapping[str, S
     for child in schemas.values():
         for field in child.foreign:
             if field.reference == top.name and rest[0] == (child.nested_name or child.name):
-                parent = Parent(schema=top, key=key, field=field)
+                parent = Parent(schema=top, key=key, field=field, child=child.name)
                 if len(rest) == 1:
                     return ListOf(schema=child, parent=parent)
                 if len(rest) == 2:

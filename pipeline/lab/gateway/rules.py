@@ -154,7 +154,8 @@ def _route_path(value: str) -> str | None:
 ROUTE_PATH = Rule(_route_path)
 
 
-def _is_host(text: str) -> bool:
+def is_host(text: str) -> bool:
+    """Whether a text is an IPv4 address or made of the characters of a host name."""
     if _IPV4.fullmatch(text):
         return all(int(part) < 256 for part in text.split("."))
     return _HOST_NAME.fullmatch(text) is not None
@@ -164,9 +165,9 @@ def _service_host(value: str) -> str | None:
     if _IPV6.fullmatch(value) or re.fullmatch(r"\[[0-9A-Fa-f:.]+\]", value):
         return None if value.count(":") > 1 else "must not have a port"
     name, colon, port = value.rpartition(":")
-    if colon and _is_host(name) and port.isdigit():
+    if colon and is_host(name) and port.isdigit():
         return "must not have a port"
-    return None if _is_host(value) else f"invalid value: {value}"
+    return None if is_host(value) else f"invalid value: {value}"
 
 
 SERVICE_HOST = Rule(_service_host)
@@ -197,7 +198,7 @@ def _route_host(value: str) -> str | None:
     name, colon, port = bare.rpartition(":")
     if colon and port.isdigit() and int(port) < 65536:
         bare = name
-    return None if _is_host(bare) else f"invalid hostname: {value}"
+    return None if is_host(bare) else f"invalid hostname: {value}"
 
 
 ROUTE_HOST = Rule(_route_host)

@@ -89,7 +89,10 @@ class Schema:
     """One entity type.
 
     `endpoint_key` is the field by which URLs may name an entity (None: only its id). `nested_name` is its segment under
-    a parent, where that is not its own name. `unique_together` are fields that only together may not repeat.
+    a parent, where that is not its own name; `nested_key` the field by which URLs may name it there. `unique_together`
+    are fields that only together may not repeat. `normalise` brings a right entity into its stored form, given what the
+    request said. `filters` are the fields by which a list can be narrowed. What stands below them are Kong's habits
+    that differ from type to type.
     """
 
     name: str
@@ -104,10 +107,17 @@ class Schema:
     subschemas: Mapping[str, Subschema] | None = None
     subschema_error: str = "unknown type: {}"
     shorthand: Callable[[Entity], Errors] | None = None
-    normalise: Callable[[Entity], None] | None = None
+    normalise: Callable[[Entity, Entity], None] | None = None
+    nested_key: str = ""
+    nested_key_form: Callable[[str], str | None] | None = None
+    filters: tuple[str, ...] = ()
     missing_nested_delete: int = 204
     missing_patch_is_plain: bool = False
+    missing_parent_is_unexpected: frozenset[str] = frozenset({"DELETE"})
+    creates_by_put: bool = True
+    replaces_by_post: bool = False
     fraction_of_second: bool = False
+    newest_first: bool = False
     top_level: bool = True
 
     def field(self, name: str) -> Field | None:

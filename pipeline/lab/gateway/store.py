@@ -21,6 +21,7 @@ class Store:
 
     def __init__(self, schemas: Iterable[Schema], path: Path) -> None:
         self.collections = {schema.name: Collection(schema) for schema in schemas}
+        self.schemas = {name: collection.schema for name, collection in self.collections.items()}
         self._disk = Disk(path)
         self._listeners: list[Listener] = []
         for change in self._disk.load():
@@ -62,15 +63,15 @@ class Store:
     def check(self, kind: str, entity: Entity) -> None:
         """Raise the Fault that saving this entity would meet."""
         collection = self.collections[kind]
+        clash = collection.clash(entity)
+        if clash is not None:
+            raise faults.unique_violation(clash)
         for field in collection.schema.foreign:
             value = entity.get(field.name)
             if value is not None and field.reference in self.collections:
                 parent = value["id"]
                 if parent not in self.collections[field.reference].entities:
                     raise faults.foreign_key_violation(field.name, parent, field.reference)
-        clash = collection.clash(entity)
-        if clash is not None:
-            raise faults.unique_violation(clash)
 
     def _doomed(self, kind: str, key: str) -> list[tuple[str, str]]:
         doomed = [(kind, key)]

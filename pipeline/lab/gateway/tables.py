@@ -40,9 +40,9 @@ from pipeline.lab.gateway.rules import (
 from pipeline.lab.gateway.schema import Check, Entity, Errors, Field, Kind, Rule, Schema, Subschema
 
 
-def _null_unless(field: str, allowed: tuple[str, ...]) -> Check:
+def _null_for(field: str, protocols: tuple[str, ...]) -> Check:
     def check(entity: Entity, errors: Errors) -> None:
-        if entity.get("protocol") in allowed or entity.get(field) is None:
+        if entity.get("protocol") not in protocols or entity.get(field) is None:
             return
         errors[field] = "value must be null"
         errors.setdefault("@entity", []).append("failed conditional validation given value of field 'protocol'")
@@ -50,7 +50,8 @@ def _null_unless(field: str, allowed: tuple[str, ...]) -> Check:
     return check
 
 
-_TLS = ("https", "tls")
+_NO_PATH = tuple(protocol for protocol in PROTOCOLS if protocol not in ("http", "https"))
+_NO_TLS = tuple(protocol for protocol in PROTOCOLS if protocol not in ("https", "tls"))
 
 
 def _split_url(entity: Entity) -> Errors:
@@ -62,9 +63,9 @@ def _split_url(entity: Entity) -> Errors:
         return {"url": "expected a string"}
     if url == "":
         return {"url": "length must be at least 1"}
-    entity.update(_parts_of(url) if url is not None else {"protocol": "", "host": None, "port": None, "path": ""})
+    # Kong parses what its JSON null prints as.
+    entity.update(_parts_of("userdata: NULL" if url is None else url))
     if entity["port"] is None:
-        del entity["port"]
         entity["port"] = 443 if entity["protocol"] in ("https", "grpcs") else 80
     return {}
 
@@ -112,11 +113,11 @@ SERVICES = Schema(
         flag("enabled", default=True),
     ),
     checks=(
-        _null_unless("path", ("http", "https")),
-        _null_unless("client_certificate", _TLS),
-        _null_unless("tls_verify", _TLS),
-        _null_unless("tls_verify_depth", _TLS),
-        _null_unless("ca_certificates", _TLS),
+        _null_for("path", _NO_PATH),
+        _null_for("client_certificate", _NO_TLS),
+        _null_for("tls_verify", _NO_TLS),
+        _null_for("tls_verify_depth", _NO_TLS),
+        _null_for("ca_certificates", _NO_TLS),
     ),
     shorthand=_split_url,
 )
@@ -276,3 +277,5 @@ ROUTES = Schema(
         **dict.fromkeys(("tcp", "tls", "udp", "tls_passthrough"), _STREAM),
     },
 )
+
+TABLES = (SERVICES, ROUTES)

@@ -156,7 +156,7 @@ def _has_type(kind: Kind, value: Any) -> bool:
     if kind is Kind.BOOLEAN:
         return isinstance(value, bool)
     if kind in (Kind.ARRAY, Kind.SET):
-        return isinstance(value, list)
+        return isinstance(value, list) or value == {}
     if kind is Kind.MAP:
         return isinstance(value, dict | list)
     if kind is Kind.RECORD:

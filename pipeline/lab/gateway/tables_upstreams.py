@@ -1,0 +1,175 @@
+"""The schemas of upstreams and their targets (2.8)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+from pipeline.lab.gateway.fields import (
+    CREATED_AT,
+    ID,
+    PATH_RULES,
+    TAGS,
+    choice,
+    flag,
+    foreign,
+    integer,
+    listing,
+    number,
+    record,
+    text,
+)
+from pipeline.lab.gateway.rules import between, is_host
+from pipeline.lab.gateway.schema import Auto, Check, Entity, Errors, Field, Kind, Rule, Schema
+
+_HASHES = ("none", "consumer", "ip", "header", "cookie")
+_PROBES = ("tcp", "http", "https", "grpc", "grpcs")
+_SUCCESSES = [*range(200, 209), 226, *range(300, 309)]
+
+
+def _name(value: str) -> str | None:
+    if re.fullmatch(r"\d{1,3}(\.\d{1,3}){3}", value) or ":" in value.replace(":", "", 1) or value.startswith("["):
+        return "Invalid name; no ip addresses allowed"
+    name, colon, port = value.partition(":")
+    if colon and port.isdigit() and is_host(name):
+        return "Invalid name; no port allowed"
+    return None if is_host(value) else "Invalid name; must be a valid hostname"
+
+
+def _statuses(default: list[int]) -> Field:
+    return listing("http_statuses", Field(kind=Kind.INTEGER, rules=(between(100, 999),)), default=default)
+
+
+def _counts(*names: str) -> tuple[Field, ...]:
+    return tuple(integer(name, between(0, 255), default=0) for name in names)
+
+
+_FAILURES = ("http_failures", "tcp_failures", "timeouts")
+_HEALTHCHECKS = record(
+    "healthchecks",
+    record(
+        "active",
+        choice("type", *_PROBES, default="http"),
+        number("timeout", between(0, 65535), default=1),
+        integer("concurrency", between(1, 2147483648), default=10),
+        Field(name="http_path", rules=PATH_RULES, default="/", has_default=True),
+        text("https_sni"),
+        flag("https_verify_certificate", default=True),
+        record(
+            "healthy", number("interval", between(0, 65535), default=0), _statuses([200, 302]), *_counts("successes")
+        ),
+        record(
+            "unhealthy",
+            number("interval", between(0, 65535), default=0),
+            _statuses([429, 404, 500, 501, 502, 503, 504, 505]),
+            *_counts(*_FAILURES),
+        ),
+    ),
+    record(
+        "passive",
+        choice("type", *_PROBES, default="http"),
+        record("healthy", _statuses(_SUCCESSES), *_counts("successes")),
+        record("unhealthy", _statuses([429, 500, 503]), *_counts(*_FAILURES)),
+    ),
+    number("threshold", between(0, 100), default=0),
+)
+
+
+def _requires(field: str, value: str, other: str) -> Check:
+    def check(entity: Entity, errors: Errors) -> None:
+        if entity.get(field) == value and entity.get(other) is None:
+            errors[other] = "required field missing"
+            errors.setdefault("@entity", []).append(f"failed conditional validation given value of field '{field}'")
+
+    return check
+
+
+def _no_fallback(entity: Entity, errors: Errors) -> None:
+    if entity.get("hash_on") in ("none", "cookie") and entity.get("hash_fallback") != "none":
+        errors["hash_fallback"] = "expected one of: none"
+        errors.setdefault("@entity", []).append("failed conditional validation given value of field 'hash_on'")
+
+
+UPSTREAMS = Schema(
+    name="upstreams",
+    fields=(
+        ID,
+        CREATED_AT,
+        text("name", Rule(_name), required=True, unique=True),
+        choice("algorithm", "consistent-hashing", "least-connections", "round-robin", default="round-robin"),
+        choice("hash_on", *_HASHES, default="none"),
+        choice("hash_fallback", *_HASHES, default="none"),
+        text("hash_on_header"),
+        text("hash_fallback_header"),
+        text("hash_on_cookie"),
+        Field(name="hash_on_cookie_path", rules=PATH_RULES, default="/", has_default=True),
+        integer("slots", between(10, 65536), default=10000),
+        _HEALTHCHECKS,
+        TAGS,
+        text("host_header"),
+        foreign("client_certificate", "certificates"),
+    ),
+    checks=(
+        _requires("hash_on", "header", "hash_on_header"),
+        _requires("hash_fallback", "header", "hash_fallback_header"),
+        _requires("hash_on", "cookie", "hash_on_cookie"),
+        _requires("hash_fallback", "cookie", "hash_on_cookie"),
+        _no_fallback,
+    ),
+)
+
+
+def target_of(value: str) -> str | None:
+    """A target with its port and its address in full, or None when it is neither host nor address."""
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(\d+))?", value)
+    host, port = (bracketed[1], bracketed[2] or "") if bracketed else _host_and_port(value)
+    if port and int(port) > 65535:
+        return None
+    if ":" in host:
+        try:
+            return f"[{ipaddress.IPv6Address(host).exploded}]:{port or 8000}"
+        except ValueError:
+            return None
+    return f"{host}:{port or 8000}" if is_host(host) else None
+
+
+def _host_and_port(value: str) -> tuple[str, str]:
+    host, _, port = value.partition(":")
+    return (host, port) if port.isdigit() and value.count(":") == 1 else (value, "")
+
+
+def _target(value: Any) -> str | None:
+    return None if target_of(value) is not None else "Invalid target; not a valid hostname or ip address"
+
+
+def _in_full(entity: Entity, given: Entity) -> None:
+    del given
+    entity["target"] = target_of(entity["target"])
+
+
+TARGETS = Schema(
+    name="targets",
+    endpoint_key=None,
+    nested_key="target",
+    nested_key_form=target_of,
+    fields=(
+        ID,
+        Field(name="created_at", kind=Kind.NUMBER, auto=Auto.CREATED),
+        foreign("upstream", "upstreams", required=True, cascades=True),
+        text("target", Rule(_target), required=True),
+        integer("weight", between(0, 65535), default=100),
+        TAGS,
+    ),
+    normalise=_in_full,
+    unique_together=("upstream", "target"),
+    missing_nested_delete=404,
+    fraction_of_second=True,
+    top_level=False,
+    creates_by_put=False,
+    replaces_by_post=True,
+    newest_first=True,
+    missing_parent_is_unexpected=frozenset({"POST"}),
+)
+
+TABLES = (UPSTREAMS, TARGETS)
