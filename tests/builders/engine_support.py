@@ -1,0 +1,141 @@
+"""What the tests on a real engine share: a client, a tiny base image, what an image holds, and a registry."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from docker import APIClient
+
+from pipeline.edge.engine import open_engine
+from pipeline.model.address import EngineAddress, RegistryAddress
+from pipeline.model.image import Recipe
+from pipeline.model.secret import Secret
+
+HERE = EngineAddress()
+
+
+@contextmanager
+def engine() -> Iterator[APIClient]:
+    client = open_engine(HERE)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def busybox_image(client: APIClient) -> Iterator[str]:
+    """An image of a shell and its libraries, gone afterwards with all that was built on it."""
+    name = f"pipeline-test/{uuid.uuid4().hex[:12]}"
+    listed = subprocess.run(["ldd", "/bin/busybox"], capture_output=True, text=True, check=False).stdout.split()
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for path in ["/bin/busybox", *(word for word in listed if word.startswith("/"))]:
+            archive.add(os.path.realpath(path), arcname=path)
+        for applet in ("sh", "cat", "ls", "sleep", "true", "false"):
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+    client.import_image_from_data(tar.getvalue(), repository=f"{name}/base", tag="1")
+    try:
+        yield f"{name}/base:1"
+    finally:
+        remove_images(client, name)
+
+
+def remove_images(client: APIClient, part: str) -> None:
+    """Removes the images with a tag that contains `part`."""
+    for image in client.images():
+        for tag in image["RepoTags"] or ():
+            if part in tag:
+                client.remove_image(tag, force=True)
+
+
+def held(client: APIClient, image: str, folder: str) -> dict[str, tuple[Any, ...]]:
+    """What is in a folder of an image, by name: kind, mode, link and content; the folder itself left out."""
+    container = client.create_container(image, command=["none"])["Id"]
+    try:
+        stream, _ = client.get_archive(container, folder)
+        tar = io.BytesIO(b"".join(stream))
+    finally:
+        client.remove_container(container, force=True)
+    found: dict[str, tuple[Any, ...]] = {}
+    with tarfile.open(fileobj=tar, encoding="utf-8", errors="surrogateescape") as archive:
+        for member in archive:
+            name = member.name.partition("/")[2]
+            file = archive.extractfile(member) if member.isreg() else None
+            content = file.read() if file is not None else b""
+            if name:
+                found[name] = (member.type, member.mode, member.linkname, member.uid, member.gid, content)
+    return found
+
+
+def recipe_of(folder: Path, reference: str, **fields: Any) -> Recipe:
+    values = {"service": "cities", "compose_service": "app", "key": "docker-compose.yml: services.app.build"}
+    return Recipe(**{**values, "context": str(folder), "reference": reference, **fields})
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Files by name; `__` stands for a slash and `_` for a dot at the start."""
+    for name, content in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def is_there(client: APIClient, reference: str) -> bool:
+    return any(reference in (image["RepoTags"] or ()) for image in client.images())
+
+
+@contextmanager
+def running_registry(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
+    """Debian's docker-registry on a free port of 127.0.0.1; gives `host:port`."""
+    port = free_port()
+    auth = ""
+    if htpasswd:
+        (folder / "htpasswd").write_text(htpasswd)
+        auth = f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
+    (folder / "registry.yml").write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
+    )
+    command = ["docker-registry", "serve", str(folder / "registry.yml")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(port)
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def login(host: str, user: str = "", password: str = "") -> RegistryAddress:
+    return RegistryAddress(host=host, prefix=f"{host}/group", user=user, password=Secret(password))
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"nothing answers on 127.0.0.1:{port}")
