@@ -9,7 +9,7 @@ from enum import StrEnum
 from pipeline.builders.base import Builder, Listener
 from pipeline.model.artifact import Artifact
 from pipeline.model.image import BuiltImage, Recipe
-from pipeline.model.release import Release
+from pipeline.model.release import DIRTY, Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,8 @@ def _decide(release: Release, recipe: Recipe, builder: Builder, wanted: Wanted) 
     if wanted.no_cache or wanted.force:
         return Decision(recipe=recipe, action=Action.BUILD, reason="--no-cache" if wanted.no_cache else "--force")
     found = builder.find(recipe, fingerprint)
+    if found is not None and found.built_for.endswith(DIRTY) and not release.dirty:
+        return Decision(recipe=recipe, action=Action.BUILD, reason=f"{found.built_for} was not built from a commit")
     if found is None:
         return Decision(recipe=recipe, action=Action.BUILD, reason="no image has its fingerprint")
     action = Action.KEEP if found.reference == recipe.reference else Action.RETAG

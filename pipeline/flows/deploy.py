@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pipeline.errors import Failed
 from pipeline.model.clock import Clock, Deadline
+from pipeline.model.release import DIRTY
 from pipeline.model.secret import Secret
 from pipeline.model.stack import Definition, FoundContainer, FoundStack, Stack
 from pipeline.platforms.base import Platform
@@ -67,6 +68,9 @@ def unchanged_stack(stack: Stack, stacks: tuple[FoundStack, ...]) -> FoundStack 
     of_branch = [found for found in stacks if (found.service, found.branch) == (stack.service, stack.branch)]
     newest = max(of_branch, key=lambda found: found.created, default=None)
     if newest is None or newest.sameness != stack.sameness or not newest.serves:
+        return None
+    if newest.version.endswith(DIRTY) and newest.version != stack.version:
+        # Equal today; but nobody can get it back from a commit.
         return None
     return newest if len(newest.containers) == _containers(stack.definition) else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -73,7 +73,7 @@ class Plugin(_Part, frozen=True, kw_only=True):
     """A plugin of the gateway on this service's route."""
 
     name: str
-    config: dict[str, object] = {}
+    config: dict[str, Any] = {}
 
 
 class Pipeline(_Part, frozen=True, kw_only=True):

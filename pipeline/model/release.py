@@ -11,6 +11,7 @@ from pipeline.errors import BadInput
 from pipeline.model.manifest import Manifest
 
 STACK_LIMIT = 63
+DIRTY = "-dirty"
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SHA = re.compile(r"[0-9a-f]{8,64}")
 
@@ -52,7 +53,7 @@ class Release:
 
     @property
     def version(self) -> str:
-        return self.sha8 + ("-dirty" if self.dirty else "")
+        return self.sha8 + (DIRTY if self.dirty else "")
 
     @property
     def tag(self) -> str:
@@ -77,7 +78,7 @@ def make_release(manifest: Manifest, checkout: Checkout, environment: str) -> Re
             hint="GitLab's are at most 63 of a-z, 0-9 and -, no - at either end; unset it to have it made.",
         )
     in_place = manifest.pipeline.strategy == "in-place"
-    ending = "" if in_place else f"-{checkout.commit[:8]}" + ("-dirty" if checkout.dirty else "")
+    ending = "" if in_place else f"-{checkout.commit[:8]}" + (DIRTY if checkout.dirty else "")
     return Release(
         service=manifest.name,
         environment=environment,
