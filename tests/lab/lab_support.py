@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -111,6 +111,15 @@ class _Echo(BaseHTTPRequestHandler):
         if name.startswith("do_"):
             return self._answer
         raise AttributeError(name)
+
+    def handle_one_request(self) -> None:
+        # A TLS hello is no request: say nothing, as a server does that waits for the end of a line.
+        if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+            while self.connection.recv(65536):
+                pass
+            self.close_connection = True
+            return
+        super().handle_one_request()
 
     def _answer(self) -> None:
         body = self._body()
@@ -222,10 +231,8 @@ def scripted_upstream(play: Any) -> Iterator[Scripted]:
         listener.close()
         acceptor.join()
         for connection in script.accepted:
-            try:
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in threads:
             thread.join(10)
 

@@ -11,6 +11,7 @@ from pipeline.lab.gateway.bodies import Unsupported, check_type, parsed
 from pipeline.lab.gateway.dialect import Dialect
 from pipeline.lab.gateway.entity_api import EntityApi, Outcome
 from pipeline.lab.gateway.faults import Fault
+from pipeline.lab.gateway.inline import shown
 from pipeline.lab.gateway.list_api import ListApi
 from pipeline.lab.gateway.messages import Answer
 from pipeline.lab.gateway.node import Node
@@ -79,7 +80,7 @@ class Admin:
                 )
                 status, content = 204, None
             else:
-                status, content = await self._outcome(exchange, resource, body)
+                status, content = self._shown(resource, await self._outcome(exchange, resource, body))
         except Fault as fault:
             status, content = fault.status, fault.body
         return self._rendered(status, content, extra, started)
@@ -122,6 +123,15 @@ class Admin:
         if method == "PATCH":
             return await self._api.patch_parent(resource, given)
         return self._api.delete_parent(resource)
+
+    def _shown(self, resource: Resource, outcome: Outcome) -> Outcome:
+        status, content = outcome
+        if isinstance(resource, Page) or content is None or resource.schema.inline is None:
+            return outcome
+        store = self._api.store
+        if isinstance(resource, ListOf) and isinstance(content.get("data"), list):
+            return status, {**content, "data": [shown(store, resource.schema, one) for one in content["data"]]}
+        return status, shown(store, resource.schema, content)
 
     def _rendered(
         self, status: int, content: Entity | None, extra: tuple[tuple[str, str], ...], started: float

@@ -28,6 +28,8 @@ def _members(field: Field) -> list[Entity]:
 
 
 def _described(field: Field) -> Entity:
+    if field.kind is Kind.RECORD and not field.fields:
+        return {"type": "record", "abstract": True}
     words: Entity = {"type": field.kind.value}
     if field.required:
         words["required"] = True
@@ -59,4 +61,6 @@ def _nested(field: Field) -> Entity:
             nested[name] = _described(inner)
     if field.kind is Kind.RECORD:
         nested["fields"] = _members(field)
+        if field.at_least_one_of:
+            nested["entity_checks"] = [{"at_least_one_of": list(field.at_least_one_of)}]
     return nested

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.lab.gateway import tables, tables_consumers, tables_plugins, tables_upstreams
+from pipeline.lab.gateway import tables, tables_certificates, tables_consumers, tables_plugins, tables_upstreams
 from pipeline.lab.gateway.resources import LIST_METHODS, PAGE_METHODS
 from pipeline.lab.gateway.schema import Schema
 
@@ -42,7 +42,13 @@ _PAGES = {
     ("config",): PAGE_METHODS,
 }
 
-_TABLES_2_8 = (*tables.TABLES, *tables_upstreams.TABLES, *tables_consumers.TABLES, *tables_plugins.TABLES)
+_TABLES_2_8 = (
+    *tables.TABLES,
+    *tables_upstreams.TABLES,
+    *tables_consumers.TABLES,
+    *tables_plugins.TABLES,
+    *tables_certificates.TABLES,
+)
 
 KONG_2_8 = Dialect(
     version="2.8.5",

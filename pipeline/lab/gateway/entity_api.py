@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pipeline.lab.gateway import faults
+from pipeline.lab.gateway import faults, inline
 from pipeline.lab.gateway.resources import ItemOf, ListOf, Parent, ParentOf
 from pipeline.lab.gateway.rules import is_uuid
 from pipeline.lab.gateway.schema import Entity, Errors, Schema
@@ -26,6 +26,7 @@ class EntityApi:
         schema = resource.schema
         if resource.parent is not None:
             given[resource.parent.field.name] = {"id": self.parent(resource.parent, "POST")["id"]}
+        names = inline.taken_out(schema, given)
         entity = self.described(schema, given)
         if schema.replaces_by_post:
             taken = self.store.collections[schema.name].twin(entity)
@@ -33,7 +34,7 @@ class EntityApi:
                 return await self.change(schema, taken, given)
         if self.store.find(schema.name, entity["id"]) is not None:
             raise faults.primary_key_violation(entity["id"])
-        await self.store.save(schema.name, entity)
+        await inline.save(self.store, schema, entity, names)
         return 201, entity
 
     # -- items
@@ -56,8 +57,9 @@ class EntityApi:
             given[schema.endpoint_key] = resource.key
         if existing is not None:
             given["id"] = existing["id"]
+        names = inline.taken_out(schema, given)
         entity = self.described(schema, given)
-        await self.store.save(schema.name, entity)
+        await inline.save(self.store, schema, entity, names)
         return 200, entity
 
     async def patch(self, resource: ItemOf, given: Entity) -> Outcome:
@@ -129,6 +131,8 @@ class EntityApi:
             return self.store.find(schema.name, key.lower())
         if schema.nested_key and under is not None and parent is not None:
             return self._by_nested_key(schema, key, under, parent)
+        if schema.inline is not None:
+            return inline.owner(self.store, schema, key)
         if schema.endpoint_key is None:
             raise faults.invalid_primary_key()
         field = schema.field(schema.endpoint_key)
@@ -156,6 +160,8 @@ class EntityApi:
         """The entity that a URL names, below its parent. Raises Fault when it is not there."""
         parent = self.parent(resource.parent) if resource.parent is not None else None
         found = self.lookup(resource.schema, resource.key, resource.parent, parent)
+        if found is None and resource.schema.inline is not None and not is_uuid(resource.key):
+            raise faults.plain(404, resource.schema.inline.missing)
         if found is None:
             raise faults.not_found()
         if resource.parent is not None and parent is not None and not _belongs(found, resource.parent, parent):
@@ -180,13 +186,14 @@ class EntityApi:
 
     async def change(self, schema: Schema, existing: Entity, given: Entity) -> Outcome:
         """Apply a PATCH to an entity that is there."""
+        names = inline.taken_out(schema, given)
         errors = schema.shorthand(given) if schema.shorthand is not None else {}
         self.resolve(schema, given)
         entity = merged(schema, existing, given, now=time.time())
         self._refuse(errors or violations(schema, entity))
         if schema.normalise is not None:
             schema.normalise(entity, given)
-        await self.store.save(schema.name, entity)
+        await inline.save(self.store, schema, entity, names)
         return 200, entity
 
     def check_partly(self, schema: Schema, given: Entity) -> None:

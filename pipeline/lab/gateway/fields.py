@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.lab.gateway.rules import (
     NAME,
     NO_EMPTY_SEGMENTS,
+    NOT_EMPTY,
     TAG,
     between,
     length_min,
@@ -24,20 +25,18 @@ NAMED = Field(name="name", unique=True, rules=(length_min(1), NAME))
 TAGS = Field(
     name="tags",
     kind=Kind.SET,
-    elements=Field(required=True, rules=(length_min(1), TAG)),
+    elements=Field(required=True, rules=(NOT_EMPTY, TAG)),
 )
 PATH_RULES = (length_min(1), starts_with("/"), NO_EMPTY_SEGMENTS)
 
 
 def text(name: str, *rules: Rule, default: Any = None, required: bool = False, unique: bool = False) -> Field:
     """A string that may not be empty."""
+    size = () if NOT_EMPTY in rules else (length_min(1),)
+    closed = tuple(rule for rule in rules if rule.key == "one_of")
     return Field(
         name=name,
-        rules=(
-            *(rule for rule in rules if rule.key == "one_of"),
-            length_min(1),
-            *(r for r in rules if r.key != "one_of"),
-        ),
+        rules=(*closed, *size, *(rule for rule in rules if rule.key != "one_of")),
         default=default,
         has_default=default is not None,
         required=required,
@@ -45,9 +44,19 @@ def text(name: str, *rules: Rule, default: Any = None, required: bool = False, u
     )
 
 
+def bare_text(name: str, *rules: Rule, unique: bool = False) -> Field:
+    """The same, in Kong's shorter description."""
+    return text(name, NOT_EMPTY, *rules, unique=unique)
+
+
 def choice(name: str, *choices: str, default: str | None = None, required: bool = False) -> Field:
     """One of a closed list of words."""
     return text(name, one_of(*choices), default=default, required=required)
+
+
+def bare_choice(name: str, *choices: str, default: str) -> Field:
+    """The same, in Kong's shorter description."""
+    return text(name, NOT_EMPTY, one_of(*choices), default=default)
 
 
 def integer(name: str, *rules: Rule, default: int | None = None, required: bool = False) -> Field:

@@ -8,12 +8,13 @@ from email.utils import formatdate
 
 import h11
 
+from pipeline.lab.gateway.balancer import NoPeer
 from pipeline.lab.gateway.messages import LAST_CHUNK, Answer, Header, chunk, header_block, status_line
 from pipeline.lab.gateway.outgoing import Origin, Outgoing, outgoing, passed_back
 from pipeline.lab.gateway.pages import message_page
 from pipeline.lab.gateway.port import Exchange
 from pipeline.lab.gateway.relay import Body, Relay, UpstreamDied, UpstreamFailed
-from pipeline.lab.gateway.routing import Match, NoPeer, Routing
+from pipeline.lab.gateway.routing import Match, Routing
 from pipeline.lab.gateway.rule import split_port
 from pipeline.lab.gateway.tunnel import tunnel
 from pipeline.lab.gateway.upstream import Link, Unconnected, Unresolved, Upstreams
@@ -26,7 +27,7 @@ class Proxy:
     """Serves the proxy port. `port` is the one that clients are told in X-Forwarded-Port."""
 
     def __init__(self, routing: Routing, server: str) -> None:
-        self._routing = routing
+        self.routing = routing
         self._server = server
         self._upstreams = Upstreams()
         self.port = 0
@@ -38,8 +39,8 @@ class Proxy:
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
         started = time.perf_counter()
-        match = self._routing.match(exchange.head)
-        refusal = self._routing.refusal(match, exchange.head)
+        match = self.routing.match(exchange.head)
+        refusal = self.routing.refusal(match, exchange.head)
         if match is None or refusal is not None:
             status, message, headers = refusal or (404, "no Route matched with those values", ())
             await self._say(exchange, status, message, started, headers)
@@ -123,7 +124,7 @@ class _Forward:
         )
         failure = 502
         tries = (match.service["retries"] or 0) + 1
-        peers = match.peers()
+        peers = self._proxy.routing.balancer.peers(match.service)
         while tries > 0:
             peer = next(peers)
             link = self._proxy.upstreams.kept(peer) if _may_reuse(request, body) else None

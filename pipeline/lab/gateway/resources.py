@@ -95,8 +95,9 @@ def _page(segments: tuple[str, ...], pages: Mapping[tuple[str, ...], tuple[str, 
 
 def _under(top: Schema, key: str, rest: tuple[str, ...], schemas: Mapping[str, Schema]) -> Resource | None:
     for field in top.foreign:
-        if rest == (field.name,) and field.reference in schemas:
-            return ParentOf(child=top, key=key, field=field, schema=schemas[field.reference])
+        parent_type = schemas.get(field.reference)
+        if rest == (field.name,) and parent_type is not None and parent_type.inline is None:
+            return ParentOf(child=top, key=key, field=field, schema=parent_type)
     for child in schemas.values():
         for field in child.foreign:
             if field.reference == top.name and rest[0] == (child.nested_name or child.name):

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipeline.lab.gateway.balancer import Balancer
 from pipeline.lab.gateway.messages import Head
 from pipeline.lab.gateway.router import Router
 from pipeline.lab.gateway.rule import Asked
 from pipeline.lab.gateway.schema import Entity
 from pipeline.lab.gateway.store import Store
-from pipeline.lab.gateway.upstream import Peer
 from pipeline.lab.gateway.uris import escaped, joined, normalised
 
 Refusal = tuple[int, str | None, tuple[tuple[str, str], ...]]
 """A status, a message (None: no body) and headers."""
 
-_SECURE = frozenset({"https", "grpcs", "tls", "wss"})
 _PROXIED = frozenset({"http", "https", "grpc", "grpcs"})
-
-
-class NoPeer(Exception):
-    """The service's upstream has no target that takes requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +27,6 @@ class Match:
     target: bytes
     prefix: bytes | None
 
-    def peers(self) -> Iterator[Peer]:
-        """Where to send it, try after try."""
-        service = self.service
-        while True:
-            yield Peer(host=service["host"], port=service["port"], secure=service["protocol"] in _SECURE)
-
 
 class Routing:
     """Follows the store: a route is found from the moment at which it has been saved."""
@@ -46,6 +34,7 @@ class Routing:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._router = Router()
+        self.balancer = Balancer(store)
         store.listen(self._follow)
 
     def _follow(self, kind: str, before: Entity | None, after: Entity | None) -> None:

@@ -53,6 +53,10 @@ def length_min(size: int) -> Rule:
     return Rule(lambda value: None if len(value) >= size else f"length must be at least {size}", "len_min", size)
 
 
+NOT_EMPTY = Rule(length_min(1).check)
+"""As length_min(1), where Kong's own description does not mention it."""
+
+
 def starts_with(prefix: str) -> Rule:
     """A text's beginning."""
     return Rule(

@@ -65,7 +65,7 @@ class Field:
     fields: tuple[Field, ...] = ()
     reference: str = ""
     cascades: bool = False
-    error: str = ""
+    at_least_one_of: tuple[str, ...] = ()
 
     def named(self, name: str) -> Field:
         """The field called so, of a record."""
@@ -82,6 +82,17 @@ class Subschema:
 
     fields: Mapping[str, Field]
     checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """A list of names in an entity's body that stands for children: their type, their key and their reference."""
+
+    field: str
+    child: str
+    key: str
+    reference: str
+    missing: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +119,7 @@ class Schema:
     subschema_error: str = "unknown type: {}"
     shorthand: Callable[[Entity], Errors] | None = None
     normalise: Callable[[Entity, Entity], None] | None = None
+    inline: Inline | None = None
     nested_key: str = ""
     nested_key_form: Callable[[str], str | None] | None = None
     filters: tuple[str, ...] = ()

@@ -50,8 +50,9 @@ class Store:
 
     async def save_all(self, kind_and_entity: list[tuple[str, Entity]], gone: list[tuple[str, str]]) -> None:
         """Add, replace and remove together: all of it or, on a Fault, nothing."""
+        coming = frozenset(entity["id"] for _, entity in kind_and_entity)
         for kind, entity in kind_and_entity:
-            self.check(kind, entity)
+            self.check(kind, entity, coming)
         changes = [Change(kind=kind, key=key) for kind, key in gone]
         changes += [self._change(kind, entity) for kind, entity in kind_and_entity]
         await self._apply(tuple(changes))
@@ -60,8 +61,8 @@ class Store:
         """Remove an entity with what cascades from it. Raises Fault while something else refers to it."""
         await self._apply(tuple(Change(kind=name, key=one) for name, one in self._doomed(kind, key)))
 
-    def check(self, kind: str, entity: Entity) -> None:
-        """Raise the Fault that saving this entity would meet."""
+    def check(self, kind: str, entity: Entity, coming: frozenset[str] = frozenset()) -> None:
+        """Raise the Fault that saving this entity would meet; the ids in `coming` will be there by then."""
         collection = self.collections[kind]
         clash = collection.clash(entity)
         if clash is not None:
@@ -70,7 +71,7 @@ class Store:
             value = entity.get(field.name)
             if value is not None and field.reference in self.collections:
                 parent = value["id"]
-                if parent not in self.collections[field.reference].entities:
+                if parent not in coming and parent not in self.collections[field.reference].entities:
                     raise faults.foreign_key_violation(field.name, parent, field.reference)
 
     def _doomed(self, kind: str, key: str) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from pipeline.lab.gateway.fields import (
     PROTOCOLS,
     TAGS,
     UPDATED_AT,
+    bare_text,
     choice,
     flag,
     foreign,
@@ -24,6 +25,7 @@ from pipeline.lab.gateway.fields import (
     text,
 )
 from pipeline.lab.gateway.rules import (
+    NOT_EMPTY,
     NOT_HOST_HEADER,
     ONE_WILDCARD,
     ROUTE_HOST,
@@ -108,7 +110,7 @@ SERVICES = Schema(
         TAGS,
         foreign("client_certificate", "certificates"),
         flag("tls_verify"),
-        integer("tls_verify_depth", between(0, 64)),
+        replace(integer("tls_verify_depth", between(0, 64)), has_default=True),
         listing("ca_certificates", Field(uuid=True)),
         flag("enabled", default=True),
     ),
@@ -137,7 +139,9 @@ def _address(name: str) -> Field:
     return Field(
         name=name,
         kind=Kind.SET,
-        elements=record("", text("ip"), integer("port", PORT_RANGE), required=False),
+        elements=replace(
+            record("", bare_text("ip"), integer("port", PORT_RANGE), required=False), at_least_one_of=("ip", "port")
+        ),
     )
 
 
@@ -212,7 +216,7 @@ _ROUTE_FIELDS = {
         flag("preserve_host", default=False),
         flag("request_buffering", default=True),
         flag("response_buffering", default=True),
-        Field(name="snis", kind=Kind.SET, elements=Field(rules=(length_min(1), ROUTE_HOST))),
+        Field(name="snis", kind=Kind.SET, elements=Field(rules=(NOT_EMPTY, ROUTE_HOST))),
         _address("sources"),
         _address("destinations"),
         TAGS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from pipeline.lab.gateway.fields import CREATED_AT, ID, TAGS, choice, foreign, integer, text
+from pipeline.lab.gateway.fields import CREATED_AT, ID, TAGS, bare_text, choice, foreign, integer, text
 from pipeline.lab.gateway.rules import between
 from pipeline.lab.gateway.schema import Auto, Check, Entity, Errors, Field, Schema
 
@@ -57,7 +57,7 @@ def _hashed(entity: Entity, given: Entity) -> None:
 CONSUMERS = Schema(
     name="consumers",
     endpoint_key="username",
-    fields=(ID, CREATED_AT, text("username", unique=True), text("custom_id", unique=True), TAGS),
+    fields=(ID, CREATED_AT, bare_text("username", unique=True), bare_text("custom_id", unique=True), TAGS),
     checks=(at_least_one("custom_id", "username"),),
     filters=("custom_id",),
 )

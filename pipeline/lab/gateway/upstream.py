@@ -29,10 +29,13 @@ class Peer:
     host: str
     port: int
     secure: bool = False
+    shown_as: str = ""
 
     @property
     def authority(self) -> str:
         """The Host header for it: the port is left out when it is the scheme's own."""
+        if self.shown_as:
+            return self.shown_as
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == (443 if self.secure else 80) else f"{name}:{self.port}"
 

@@ -45,7 +45,9 @@ def merged(schema: Schema, existing: Entity, given: Entity, *, now: float) -> En
             entity[name] = _merged_record(existing.get(name), value)
         else:
             entity[name] = tidy(field, value) if field is not None else value
-    for field in schema.fields:
+    for field in effective(schema, subschema(schema, entity)):
+        if field.kind is Kind.RECORD and isinstance(entity.get(field.name), dict):
+            entity[field.name] = _filled_record(field, entity[field.name], now)
         if field.auto is Auto.UPDATED:
             entity[field.name] = round(now, 3) if schema.fraction_of_second else int(now)
     return entity
@@ -114,7 +116,7 @@ def violation(field: Field, value: Any) -> Any:
     if field.uuid and not is_uuid(value):
         return "expected a valid UUID"
     broken = (rule.check(value) for rule in field.rules)
-    return next((field.error or message for message in broken if message is not None), None)
+    return next((message for message in broken if message is not None), None)
 
 
 def _member_violation(field: Field, value: Any) -> Any:
@@ -141,6 +143,9 @@ def _record_violation(field: Field, value: Entity) -> Errors | None:
         error = violation(inner, value.get(name))
         if error is not None:
             errors[name] = error
+    if field.at_least_one_of and all(value.get(name) is None for name in field.at_least_one_of):
+        names = ", ".join(f"'{name}'" for name in field.at_least_one_of)
+        errors["@entity"] = [f"at least one of these fields must be non-empty: {names}"]
     return errors or None
 
 
