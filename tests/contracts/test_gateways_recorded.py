@@ -1,0 +1,247 @@
+"""The Kong driver against what real Kongs answered (tests/recordings), and against answers that are none of a Kong."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.edge.clock import SystemClock
+from pipeline.edge.http import Patience
+from pipeline.errors import Failed, GatewayAnswered, PipelineError, Refused
+from pipeline.gateways.kong.entities import found_route, to_entity, upstream_of
+from pipeline.gateways.kong.services_routes import KongGateway
+from pipeline.model.address import GatewayAddress
+from pipeline.model.route import Route
+from pipeline.model.secret import Secret
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+VERSIONS = ("2.8.5", "3.4.2")
+WANTED = Route(
+    service="cities", environment="local", stack="cities-x", uri="/ws/cities", upstream="http://proxy.cities-x"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the replay server gives for a path."""
+
+    status: int = 200
+    body: Any = None
+    kind: str = "application/json; charset=utf-8"
+
+
+class Replay(ThreadingHTTPServer):
+    """Answers each path as it is told; everything else as a Kong answers what it does not have."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, Answer] = {}
+        self.default = Answer(status=404, body={"message": "Not found"})
+        self.headers: list[dict[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Replay
+
+    def reply(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.headers.append(dict(self.headers))
+        answer = self.server.answers.get(f"{self.command} {self.path}", self.server.default)
+        content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST = reply
+
+    def log_message(self, format: str, *words: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def replay() -> Iterator[Replay]:
+    server = Replay()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def gateway(replay: Replay) -> Iterator[KongGateway]:
+    patience = Patience(read=2, tries=1)
+    address = GatewayAddress(admin=replay.url, token=Secret("s3cret"))
+    opened = KongGateway(address, clock=SystemClock(), patience=patience)
+    yield opened
+    opened.close()
+
+
+def exchanges(version: str, scenario: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((RECORDINGS / f"kong-{version}" / f"{scenario}.json").read_text())
+    return found
+
+
+def every_answer() -> Iterator[tuple[str, int, Any]]:
+    for file in sorted(RECORDINGS.glob("kong-[23]*/*.json")):
+        for exchange in json.loads(file.read_text()):
+            answer = exchange["response"]
+            # The concurrent scenarios hold a list of statuses.
+            if isinstance(answer["status"], int) and not str(exchange.get("note", "")).startswith("PROXY"):
+                yield file.parent.name, answer["status"], answer["body"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_kong_is_recognised_by_its_root(version: str, replay: Replay, gateway: KongGateway) -> None:
+    root = exchanges(version, "root_and_status")[0]
+    assert root["request"]["path"] == "/"
+    replay.answers["GET /"] = Answer(body=root["response"]["body"])
+    replay.answers["GET /services?size=1000&tags=pipeline"] = Answer(body={"data": [], "next": None})
+
+    assert (gateway.identity().product, gateway.identity().version) == ("kong", version)
+    assert replay.headers[0]["Kong-Admin-Token"] == "s3cret"
+
+
+def test_every_recorded_refusal_is_told_in_kongs_own_words(replay: Replay, gateway: KongGateway) -> None:
+    refusals = {json.dumps(body): (status, body) for _, status, body in every_answer() if status >= 400 and body}
+    assert len(refusals) > 100
+
+    for status, body in refusals.values():
+        replay.default = Answer(status=status, body=body)
+        with pytest.raises(GatewayAnswered) as caught:
+            gateway._admin.write("PATCH", ("services", "x"), {})
+        assert caught.value.status == status
+        assert caught.value.body == body
+        assert (body["message"] if isinstance(body, dict) and "message" in body else "") in str(caught.value)
+
+
+def test_every_recorded_service_and_route_can_be_read(replay: Replay) -> None:
+    bodies = [body for _, status, body in every_answer() if status < 300 and isinstance(body, dict)]
+    lists = [body["data"] for body in bodies if isinstance(body.get("data"), list)]
+    entities = [one for one in [*bodies, *(one for page in lists for one in page)] if isinstance(one, dict)]
+    services = [one for one in entities if "id" in one and "retries" in one]
+    routes = [one for one in entities if "id" in one and "strip_path" in one]
+    assert len(services) > 100
+    assert len(routes) > 50
+
+    for service in services:
+        assert upstream_of(service).startswith(service["protocol"])
+        entity = to_entity("services", service)
+        assert {**entity.body, "id": entity.id, "created_at": entity.created_at} == {
+            key: value for key, value in service.items() if key != "updated_at"
+        }
+    for route in routes:
+        found = found_route(route, None)
+        assert (found.id, found.name) == (route["id"], route["name"] or "")
+        assert found.paths == tuple(route["paths"] or ())
+
+
+def test_recorded_pages_are_followed_to_the_end_by_their_offset(replay: Replay, gateway: KongGateway) -> None:
+    pages = [one["response"]["body"] for one in exchanges("2.8.5", "pagination")[:3]]
+    query = "GET /services?size=1000"
+    for page in pages:
+        assert "size" not in str(page["next"])
+        replay.answers[query] = Answer(body=page)
+        query = f"GET /services?size=1000&offset={page.get('offset')}"
+
+    found = gateway._admin.listing("services")
+
+    assert found is not None
+    assert len({entity["id"] for entity in found}) == len(found) == 250
+
+
+def test_an_offset_that_is_no_longer_taken_begins_the_listing_anew(replay: Replay, gateway: KongGateway) -> None:
+    refusal = next(one for one in exchanges("2.8.5", "pagination") if one["request"]["path"] == "/services?offset=bad")
+    first = {"data": [{"id": "1"}], "offset": "gone", "next": "/services?offset=gone"}
+    replay.answers["GET /services?size=1000"] = Answer(body=first)
+    replay.answers["GET /services?size=1000&offset=gone"] = Answer(**_of(refusal))
+
+    with pytest.raises(GatewayAnswered, match="is not a valid offset"):
+        gateway._admin.listing("services")
+
+    assert len(replay.headers) == 4
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_empty_list_that_comes_as_an_object_is_empty(version: str, replay: Replay, gateway: KongGateway) -> None:
+    nothing = next(one for one in exchanges(version, "tags") if one["request"]["path"] == "/tags/zzz")
+    assert nothing["response"]["body"]["data"] == {}
+    replay.answers["GET /tags/zzz?size=1000"] = Answer(**_of(nothing))
+
+    assert gateway._admin.listing("tags", "zzz") == ()
+
+
+def test_a_kong_without_a_database_is_refused_before_anything_is_written(replay: Replay, gateway: KongGateway) -> None:
+    replay.answers["GET /"] = Answer(body={"version": "3.4.2", "configuration": {"database": "off"}})
+
+    with pytest.raises(Refused, match="runs without a database") as caught:
+        gateway.plan(WANTED)
+
+    assert "declarative" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(body={"hello": "world"}), "is not the Admin API of a Kong"),
+        (Answer(body=b"<html>nginx</html>", kind="text/html"), "with text/html where JSON was expected"),
+        (Answer(status=401, body={"message": "Unauthorized"}), "answered 401: Unauthorized"),
+        (Answer(status=404, body={"message": "no Route matched with those values"}), "is not the Admin API of a Kong"),
+        (Answer(body=[1]), r"answered 200: \[1\]"),
+    ],
+)
+def test_what_is_not_an_admin_api_is_told(answer: Answer, words: str, replay: Replay, gateway: KongGateway) -> None:
+    replay.answers["GET /"] = answer
+
+    with pytest.raises((Failed, GatewayAnswered), match=words):
+        gateway.identity()
+
+
+def test_a_missing_token_is_hinted_at(replay: Replay, gateway: KongGateway) -> None:
+    replay.default = Answer(status=401, body={"message": "Unauthorized"})
+
+    with pytest.raises(PipelineError) as caught:
+        gateway.routes()
+
+    assert "KONG_ADMIN_TOKEN" in caught.value.hint
+
+
+def test_what_a_kong_has_and_a_dump_has_not_is_counted(replay: Replay, gateway: KongGateway) -> None:
+    empty: dict[str, object] = {"data": [], "next": None}
+    replay.answers["GET /"] = Answer(body={"version": "2.8.5"})
+    replay.answers |= {f"GET /{kind}?size=1000": Answer(body=empty) for kind in ("services", "routes", "upstreams")}
+    replay.answers["GET /plugins?size=1000"] = Answer(body={"data": [{"id": "1"}, {"id": "2"}], "next": None})
+    replay.answers["GET /consumers?size=1000"] = Answer(body={"data": [{"id": "3"}], "next": None})
+
+    assert gateway.dump().not_exported == (("consumers", 1), ("plugins", 2))
+
+
+def test_a_gateway_that_does_not_hold_still_is_not_dumped(replay: Replay, gateway: KongGateway) -> None:
+    dangling = {"data": [{"id": "r", "service": {"id": "gone"}}], "next": None}
+    replay.answers["GET /services?size=1000"] = Answer(body={"data": [], "next": None})
+    replay.answers["GET /routes?size=1000"] = Answer(body=dangling)
+
+    with pytest.raises(Failed, match="changed each of 3 times"):
+        gateway.dump()
+
+
+def _of(exchange: dict[str, Any]) -> dict[str, Any]:
+    return {"status": exchange["response"]["status"], "body": exchange["response"]["body"]}
