@@ -37,6 +37,8 @@ _PAGES = {
     ("schemas", "plugins", "*"): PAGE_METHODS,
     ("schemas", "*", "validate"): _VALIDATE_METHODS,
     ("schemas", "*"): PAGE_METHODS,
+    ("upstreams", "*", "targets", "all"): PAGE_METHODS,
+    ("upstreams", "*", "health"): PAGE_METHODS,
     ("clustering", "status"): PAGE_METHODS,
     ("clustering", "data-planes"): PAGE_METHODS,
     ("config",): PAGE_METHODS,

@@ -17,6 +17,7 @@ from pipeline.lab.gateway.lists import asked, cursor, following
 from pipeline.lab.gateway.resources import Page
 from pipeline.lab.gateway.schema import Entity, Subschema
 from pipeline.lab.gateway.store import Store
+from pipeline.lab.gateway.upstream_pages import all_targets, health
 from pipeline.lab.gateway.validation import filled, violations
 
 _ONLY_WHEN = {
@@ -55,6 +56,10 @@ class Node:
             return 200, {"data": endpoints(self.dialect)}
         if page.name == "plugins/enabled":
             return 200, {"enabled_plugins": list(plugins_of(self.dialect))}
+        if page.name == "upstreams/*/targets/all":
+            return 200, all_targets(self.store, page.arguments[0], query)
+        if page.name == "upstreams/*/health":
+            return 200, health(self.store, page.arguments[0], self.node_id)
         if page.name in _ONLY_WHEN:
             raise faults.plain(
                 400, f"this endpoint is only available when Kong is configured to {_ONLY_WHEN[page.name]}"

@@ -103,7 +103,8 @@ class Router:
         if not hits.bits:
             return None
         for category in self._ranked[start:]:
-            found = _first(hits.strongest(category), asked) or _first(hits.all_of(category), asked)
+            possible = hits.all_of(category)
+            found = _first(_in_both(hits.strongest(category), possible), asked) or _first(possible, asked)
             if found is not None:
                 return found
         return None
@@ -264,6 +265,18 @@ def _united(lists: Iterable[list[Rule]]) -> list[Rule]:
     if len(filled) == 1:
         return filled[0]
     return sorted({rule.order: rule for rules in filled for rule in rules}.values(), key=_order)
+
+
+def _in_both(strongest: list[Rule], possible: list[Rule]) -> Iterable[Rule]:
+    """The strongest rules that can match at all, without going through a long list of those that cannot."""
+    if len(strongest) <= len(possible):
+        return strongest
+    return (rule for rule in possible if _holds(strongest, rule))
+
+
+def _holds(rules: list[Rule], rule: Rule) -> bool:
+    at = bisect_left(rules, rule.order, key=_order)
+    return at < len(rules) and rules[at] is rule
 
 
 def _first(rules: Iterable[Rule], asked: Asked) -> Rule | None:
