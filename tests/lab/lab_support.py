@@ -105,6 +105,7 @@ def put(address: tuple[str, int], path: str, content: Any) -> Any:
 
 class _Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _EchoServer
 
     def __getattr__(self, name: str) -> Any:

@@ -156,6 +156,7 @@ def test_no_request_fails_while_the_upstream_is_switched(tmp_path: Path) -> None
         for turn in range(20):
             port = (second, first)[turn % 2].server_address[1]
             assert ask(lab.admin, "PATCH", "/services/s", {"port": port}).status == 200
+            time.sleep(0.02)
         done.set()
         for thread in threads:
             thread.join()
