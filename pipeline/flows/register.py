@@ -64,31 +64,33 @@ def register(
     front: Front | None,
     clock: Clock,
     policy: CheckPolicy | None = None,
+    plan: RegistrationPlan | None = None,
 ) -> Registration:
     """Makes `wanted` hold and checks it through the gateway. A second call writes nothing and asks once.
 
     Raises what plan_registration does, GatewayAnswered and Unreachable from writing, and Failed when the final answer
     is wrong: then the changes have been put back, as they are on Ctrl-C. When no check could be made the switch stays
-    and `Registration.problem` says so. `facts` are the release's version, branch and stack.
+    and `Registration.problem` says so. `facts` are the release's version, branch and stack; a `plan` that
+    was made just before is not made again.
     """
     started = clock.monotonic()
-    plan = plan_registration(wanted, gateway)
+    decided = plan or plan_registration(wanted, gateway)
     limits = policy or CheckPolicy()
-    if plan.changes:
-        gateway.apply(plan.changes)
+    if decided.changes:
+        gateway.apply(decided.changes)
     else:
         limits = replace(limits, answers=1, spread=0.0)
     try:
         checked, note = _check(wanted, verify, facts, front, _Waiting(clock=clock, limits=limits))
     except _WrongAnswerError as wrong:
         raise Failed(
-            f"{wrong}; {_undone(plan, gateway)}",
+            f"{wrong}; {_undone(decided, gateway)}",
             hint="Look at the stack's logs (`invoke logs`), and at the manifest's verify.",
         ) from wrong
     except BaseException:
-        gateway.revert(plan.changes)
+        gateway.revert(decided.changes)
         raise
-    return _registration(wanted, plan, checked=checked, note=note, seconds=clock.monotonic() - started)
+    return _registration(wanted, decided, checked=checked, note=note, seconds=clock.monotonic() - started)
 
 
 class _WrongAnswerError(Exception):
