@@ -136,7 +136,11 @@ def probe_command(health: Health, port: int) -> str:
     """
     url = shlex.quote(f"http://127.0.0.1:{port}{health.path}")
     seconds = max(1, round(health.timeout))
-    python = "import sys,urllib.request as r;r.urlopen(sys.argv[1],timeout=float(sys.argv[2]))"
+    python = (
+        "import sys, urllib.request as r\n"
+        "try: r.urlopen(sys.argv[1], timeout=float(sys.argv[2]))\n"
+        "except OSError as error: sys.exit(str(error))"
+    )
     return (
         f"u={url}; export no_proxy=127.0.0.1; "
         f'if command -v curl >/dev/null; then curl -fsS -m {seconds} -o /dev/null "$u"; '

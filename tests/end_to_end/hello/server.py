@@ -15,8 +15,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_OPTIONS(self) -> None:
-        stack = "somebody-else" if "lies" in BEHAVIOUR else os.environ["STACK"]
-        self.answer(200, {"stack": stack, "version": os.environ["VERSION"], "branch": os.environ["BRANCH"]})
+        stack = "somebody-else" if "lies" in BEHAVIOUR else os.environ["stack"]
+        self.answer(200, {"stack": stack, "version": os.environ["version"], "branch": os.environ["branch"]})
 
     def do_GET(self) -> None:
         if self.path.endswith("/health"):
