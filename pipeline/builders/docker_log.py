@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from pipeline.builders.base import Listener
+from pipeline.edge.engine import engine_errors
 from pipeline.errors import Failed, Unreachable
 from pipeline.model.address import EngineAddress
 from pipeline.model.dockerfile import Dockerfile
@@ -15,6 +16,8 @@ Message = Mapping[str, object]
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (\S+)")
 _REPEATED = 30
+_RED = re.compile(r"\x1b\[(?:91|0)m")
+"""The engine paints what a step writes to stderr."""
 
 
 class BuildLog:
@@ -36,7 +39,7 @@ class BuildLog:
             raise self._failure(error)
         if isinstance(aux := message.get("aux"), Mapping) and "ID" in aux:
             self.image = str(aux["ID"])
-        lines = (self._partial + str(message.get("stream", ""))).split("\n")
+        lines = (self._partial + _RED.sub("", str(message.get("stream", "")))).split("\n")
         self._partial = lines.pop()
         for line in lines:
             self._line(line.rstrip("\r"))
@@ -77,15 +80,18 @@ def messages_of(stream: Iterator[Message], address: EngineAddress, doing: str) -
     """The stream, with the ways in which it may break off as Unreachable: they come from below requests, undressed."""
     from http.client import HTTPException
 
-    from docker.errors import StreamParseError
+    from docker.errors import APIError, StreamParseError
     from requests.exceptions import RequestException
     from urllib3.exceptions import HTTPError
 
     while True:
-        try:
-            message = next(stream, None)
-        except (HTTPError, HTTPException, RequestException, StreamParseError, OSError) as error:
-            raise gone(address, doing, str(error)) from error
+        with engine_errors(address, doing):
+            try:
+                message = next(stream, None)
+            except APIError:  # an answer, though docker-py gives it only now
+                raise
+            except (HTTPError, HTTPException, RequestException, StreamParseError, OSError) as error:
+                raise gone(address, doing, str(error)) from error
         if message is None:
             return
         yield message

@@ -1,0 +1,416 @@
+"""The builder on a real engine: what arrives, what the cache keeps, what is told, and what is left when it goes wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker import APIClient
+from engine_support import (
+    HERE,
+    busybox_image,
+    engine,
+    free_port,
+    held,
+    is_there,
+    login,
+    recipe_of,
+    remove_images,
+    running_registry,
+)
+
+from pipeline.builders.docker import DockerBuilder
+from pipeline.edge.engine import open_engine
+from pipeline.errors import BadInput, Failed, Unreachable
+from pipeline.model.address import EngineAddress
+from pipeline.model.image import BuiltImage, image_labels
+from pipeline.model.manifest import parse_manifest
+from pipeline.model.release import Checkout, make_release
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[APIClient]:
+    with engine() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def base(client: APIClient) -> Iterator[str]:
+    with busybox_image(client) as name:
+        yield name
+
+
+class Site:
+    """A folder to build from, under a repository of its own."""
+
+    def __init__(self, client: APIClient, base: str, folder: Path) -> None:
+        self.client = client
+        self.base = base
+        self.folder = folder
+        self.repository = f"{base.partition(':')[0]}-{uuid.uuid4().hex[:8]}"
+        self.log: list[str] = []
+
+    def write(self, dockerfile: str, **files: str) -> None:
+        (self.folder / "Dockerfile").write_text(dockerfile.replace("BASE", self.base))
+        for name, content in files.items():
+            (self.folder / name).write_text(content)
+
+    def build(self, *, tag: str = "one", builder: DockerBuilder | None = None, **fields: Any) -> BuiltImage:
+        recipe = recipe_of(self.folder, f"{self.repository}:{tag}", **fields)
+        listen: Callable[[str], None] = self.log.append
+        return (builder or DockerBuilder(self.client, HERE)).build(recipe, no_cache=False, log=listen)
+
+    def listen(self, listener: Callable[[str], None], **fields: Any) -> BuiltImage:
+        recipe = recipe_of(self.folder, f"{self.repository}:one", **fields)
+        return DockerBuilder(self.client, HERE).build(recipe, no_cache=False, log=listener)
+
+    def labels(self, image: BuiltImage) -> dict[str, str]:
+        found: dict[str, str] = self.client.inspect_image(image.id)["Config"]["Labels"]  # type: ignore[no-untyped-call]
+        return found
+
+    @property
+    def tagged(self) -> bool:
+        return is_there(self.client, f"{self.repository}:one")
+
+
+@pytest.fixture
+def site(client: APIClient, base: str, tmp_path: Path) -> Iterator[Site]:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    found = Site(client, base, folder)
+    yield found
+    remove_images(client, found.repository)
+
+
+def test_labels_arrive_as_they_are_whatever_the_branch_is_called(site: Site) -> None:
+    branch = "feature/\"; rm -rf $HOME; '`\\"
+    manifest = parse_manifest(b'{"uri": "/c"}', file="package.json", default_name="cities")
+    release = make_release(manifest, Checkout(commit="0a1b2c3d" * 5, branch=branch, source="https://e/c"), "local")
+    wanted = image_labels(release, "app")
+    site.write("ARG IMAGE=BASE\nFROM $IMAGE\nLABEL own=kept\n")
+
+    image = site.build(labels=wanted)
+
+    assert site.labels(image) == {
+        **wanted,
+        "own": "kept",
+        "pipeline.fingerprint": image.fingerprint,
+        "org.opencontainers.image.base.name": site.base,
+    }
+
+
+def test_labels_are_one_step_and_set_off_no_trigger(site: Site) -> None:
+    site.write("FROM BASE\nONBUILD RUN echo for those who build on it\n")
+
+    image = site.build(labels={"pipeline.service": "cities", "pipeline.stack": "s"})
+
+    inspected = site.client.inspect_image(image.id)  # type: ignore[no-untyped-call]
+    assert inspected["Config"]["OnBuild"] == ["RUN echo for those who build on it"]
+    assert site.labels(image)["pipeline.stack"] == "s"
+
+
+def test_an_ignored_dockerfile_does_not_arrive(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\n", code="x")
+    (site.folder / ".dockerignore").write_text("Dockerfile\n.dockerignore\n")
+
+    assert list(held(site.client, site.build().id, "/srv")) == ["code"]
+
+
+def test_a_dockerfile_outside_of_the_context_builds_and_does_not_arrive(site: Site) -> None:
+    outside = site.folder.parent / "Dockerfile.outside"
+    outside.write_text(f"FROM {site.base}\nCOPY . /srv\n")
+    (site.folder / "code").write_text("x")
+
+    assert list(held(site.client, site.build(dockerfile=str(outside)).id, "/srv")) == ["code"]
+
+
+def test_an_ignore_file_of_the_dockerfile_s_own_is_obeyed(site: Site) -> None:
+    (site.folder / "code").write_text("x")
+    (site.folder / "notes").write_text("x")
+    (site.folder / "app.Dockerfile").write_text(f"FROM {site.base}\nCOPY . /srv\n")
+    (site.folder / "app.Dockerfile.dockerignore").write_text("notes\n*Dockerfile*\n")
+    (site.folder / ".dockerignore").write_text("code\n")
+
+    found = held(site.client, site.build(dockerfile=str(site.folder / "app.Dockerfile")).id, "/srv")
+
+    assert sorted(found) == [".dockerignore", "code"]
+
+
+def test_a_target_ends_the_build(site: Site) -> None:
+    site.write("FROM BASE AS first\nRUN echo one\nFROM first\nRUN false\n")
+
+    image = site.build(target="first", labels={"pipeline.stack": "s"})
+
+    assert site.labels(image)["pipeline.stack"] == "s"
+
+
+def test_a_copy_of_the_folder_by_another_owner_hits_the_cache_completely(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\nRUN echo slow\n", code="x")
+    first = site.build(labels={"pipeline.stack": "s"})
+    site.log.clear()
+    copy = shutil.copytree(site.folder, site.folder.parent / "copy")
+    for path in (copy, *copy.iterdir()):
+        os.utime(path, (1, 1))
+        if os.geteuid() == 0:
+            os.chown(path, 1234, 5678)
+    site.folder = copy
+
+    second = site.build(labels={"pipeline.stack": "s"})
+
+    assert second.id == first.id
+    assert sum("Using cache" in line for line in site.log) == 2
+
+
+def test_another_release_of_the_same_files_hits_the_cache_up_to_its_facts(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\nRUN echo slow\nARG version\nENV version=$version\n", code="x")
+    site.build(labels={"pipeline.stack": "s1"}, facts={"version": "1"})
+    site.log.clear()
+
+    image = site.build(tag="two", labels={"pipeline.stack": "s2"}, facts={"version": "2", "branch": "unused"})
+
+    assert sum("Using cache" in line for line in site.log) == 3
+    assert not any("were not consumed" in line for line in site.log)
+    assert "version=2" in site.client.inspect_image(image.id)["Config"]["Env"]  # type: ignore[no-untyped-call]
+
+
+def test_a_base_image_under_the_same_name_but_with_another_id_changes_the_fingerprint(site: Site) -> None:
+    site.write(f"FROM {site.repository}:one\n")
+    recipe = recipe_of(site.folder, f"{site.repository}:two")
+    site.client.tag(site.base, site.repository, "one")
+    builder = DockerBuilder(site.client, HERE)
+    before = builder.fingerprint(recipe)
+    site.write("FROM BASE\nRUN echo other\n")
+    site.build()
+    site.write(f"FROM {site.repository}:one\n")
+
+    assert builder.fingerprint(recipe) != before
+
+
+def test_lines_are_told_while_the_step_runs(site: Site) -> None:
+    site.write("FROM BASE\nRUN echo first; sleep 1.5; echo second\n")
+    heard: list[tuple[str, float]] = []
+
+    site.listen(lambda line: heard.append((line, time.monotonic())))
+
+    times = dict(heard)
+    assert times["second"] - times["first"] > 1
+
+
+def test_a_failing_step_is_told_with_its_line_and_its_last_lines_again(site: Site) -> None:
+    site.write("FROM BASE\nRUN echo fine\n\nRUN echo one && \\\n    echo two >&2 && \\\n    cat /missing\n")
+
+    with pytest.raises(Failed, match=r"Dockerfile:4: step 3 of 3 failed: 'RUN echo one && .*non-zero code: 1"):
+        site.build()
+
+    end = site.log[site.log.index(next(line for line in site.log if line.startswith("--- the end of step 3"))) :]
+    assert [line for line in end if line in ("one", "two", "fine")] == ["one", "two"]
+    assert any("/missing" in line for line in end)
+    assert not site.tagged
+
+
+def test_a_mistake_in_the_dockerfile_is_told_with_its_line(site: Site) -> None:
+    site.write("FROM BASE\nRAN echo\n")
+
+    with pytest.raises(Failed, match=r"could not build .*/Dockerfile: dockerfile parse error line 2"):
+        site.build()
+
+
+def test_an_argument_that_is_not_declared_is_left_out_and_said(site: Site) -> None:
+    site.write("FROM BASE\n")
+
+    site.build(args={"EXTRA": "1"}, machine_args={"PYTHON_IMAGE": "x"})
+
+    assert [line for line in site.log if "warning" in line.lower()] == [
+        f"warning: {site.folder}/Dockerfile declares no ARG EXTRA: it is left out "
+        "(docker-compose.yml: services.app.build.args)"
+    ]
+
+
+def test_an_argument_that_looks_like_a_secret_is_warned_of_without_its_value(site: Site) -> None:
+    site.write("FROM BASE\nARG NPM_TOKEN\nRUN false\n")
+
+    with pytest.raises(Failed) as failed:
+        site.build(args={"NPM_TOKEN": "hunter2"})
+
+    assert site.log[0].startswith("warning: the build arg NPM_TOKEN looks like a secret")
+    assert "hunter2" not in " ".join([*site.log, str(failed.value), failed.value.hint])
+
+
+def test_a_base_image_that_cannot_be_had_is_named_with_the_argument_that_replaces_it(site: Site) -> None:
+    name = f"127.0.0.1:{free_port()}/nowhere:1"
+    site.write(f"ARG PYTHON_IMAGE={name}\nFROM $PYTHON_IMAGE\n")
+
+    with pytest.raises(Failed, match=rf"the base image {name} is not on the engine and cannot be pulled") as failed:
+        site.build()
+
+    assert "set the build arg PYTHON_IMAGE" in failed.value.hint
+
+
+def test_a_base_image_is_pulled_with_the_registry_s_login(site: Site, tmp_path: Path) -> None:
+    users = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
+    with running_registry(tmp_path, htpasswd=users) as registry:
+        builder = DockerBuilder(site.client, HERE, login(registry, "ci", "secret"))
+        name = f"{registry}/{site.repository}:base"
+        site.client.tag(site.base, f"{registry}/{site.repository}", "base")
+        pushed = builder.push(BuiltImage(compose_service="app", reference=name, id=""), site.log.append)
+        site.client.remove_image(name)
+        site.write(f"FROM {name}\n")
+
+        image = site.build(builder=builder)
+
+        assert site.labels(image)["org.opencontainers.image.base.digest"] == pushed.digest.partition("@")[2]
+        assert builder.fingerprint(recipe_of(site.folder, "x:1")) == image.fingerprint
+
+
+def test_files_that_change_during_the_build_leave_no_tag(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\n", code="one")
+
+    with pytest.raises(Failed, match=r"changed while .* was built; nothing was tagged"):
+        site.listen(lambda _: site.write("FROM BASE\nCOPY . /srv\n", code="two"))
+
+    assert not site.tagged
+
+
+def test_a_file_that_vanishes_while_it_is_sent_stops_the_build(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\n")
+    with (site.folder / "a").open("wb") as file:
+        file.truncate(1 << 30)
+    (site.folder / "b").write_text("x")
+    threading.Timer(0.2, (site.folder / "b").unlink).start()
+
+    with pytest.raises(BadInput, match=r"b' cannot be read into the build context"):
+        site.build()
+
+    assert not site.tagged
+
+
+@pytest.mark.parametrize("moment", ["while a step is silent", "while a line is told"])
+def test_an_interrupted_build_stops_on_the_engine_and_leaves_no_tag(site: Site, moment: str) -> None:
+    marker = uuid.uuid4().hex
+    site.write(f"FROM BASE\nRUN echo {marker}; sleep 120\n")
+
+    def interrupt(line: str) -> None:
+        if line == marker and moment == "while a line is told":
+            raise KeyboardInterrupt
+        if line == marker:
+            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        site.listen(interrupt)
+
+    assert not site.tagged
+    assert _soon(lambda: not any(marker in one["Command"] for one in site.client.containers(all=True)))
+
+
+def test_an_engine_that_dies_in_the_middle_of_a_build_is_unreachable_and_nothing_is_tagged(site: Site) -> None:
+    site.write("FROM BASE\nRUN echo begun; sleep 2\n")
+
+    with _engine_that_may_die() as (address, die):
+        far = open_engine(address)
+        try:
+            builder = DockerBuilder(far, address)
+            recipe = recipe_of(site.folder, f"{site.repository}:one")
+            with pytest.raises(Unreachable, match=r"went away in the middle .*nothing was tagged"):
+                builder.build(recipe, no_cache=False, log=lambda line: die() if line == "begun" else None)
+        finally:
+            far.close()
+
+    assert not site.tagged
+
+
+def test_an_engine_that_dies_while_the_context_is_sent_is_unreachable(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\n")
+    with (site.folder / "a").open("wb") as file:
+        file.truncate(2 << 30)
+
+    with _engine_that_may_die() as (address, die):
+        far = open_engine(address)
+        threading.Timer(0.3, die).start()
+        try:
+            with pytest.raises(Unreachable, match="does not answer"):
+                site.build(builder=DockerBuilder(far, address))
+        finally:
+            far.close()
+
+
+def test_an_image_that_someone_built_on_ours_is_not_taken_for_ours(site: Site) -> None:
+    labels = {"pipeline.service": "cities", "pipeline.compose-service": "app"}
+    site.write("FROM BASE\nCOPY . /srv\n")
+    image = site.build(labels=labels)
+    (site.folder.parent / "other").mkdir()
+    (site.folder.parent / "other" / "Dockerfile").write_text(f"FROM {image.id}\nENV a=b\n")
+    other = Site(site.client, site.base, site.folder.parent / "other")
+    list(site.client.build(path=str(other.folder), tag=f"{other.repository}:mine", rm=True))
+    try:
+        site.client.remove_image(f"{site.repository}:one")
+
+        found = DockerBuilder(site.client, HERE).find(
+            recipe_of(site.folder, f"{site.repository}:one"), image.fingerprint
+        )
+
+        assert found is None
+    finally:
+        remove_images(site.client, other.repository)
+
+
+def _soon(check: Callable[[], bool], seconds: float = 15) -> bool:
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@contextmanager
+def _engine_that_may_die() -> Iterator[tuple[EngineAddress, Callable[[], None]]]:
+    """The engine behind a port that can be closed with all of its connections."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    opened: list[socket.socket] = [listener]
+
+    def die() -> None:
+        for one in opened:
+            _close(one)
+
+    def serve() -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect("/var/run/docker.sock")
+            except OSError:
+                return
+            opened.extend((near, far))
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield EngineAddress(host=f"tcp://127.0.0.1:{listener.getsockname()[1]}"), die
+    finally:
+        die()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+    _close(sink)
+
+
+def _close(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
