@@ -49,4 +49,7 @@ class Front(Protocol):
         """Where it is, for messages."""
 
     def ask(self, question: Question, *, timeout: float) -> Answer:
-        """One request on a connection of its own; `timeout` in seconds for the whole of it. Raises Unreachable."""
+        """One request on a connection of its own; `timeout` in seconds for the whole of it.
+
+        Raises Unreachable when no connection can be made or it breaks; one that stays silent is an Answer of NO_ANSWER.
+        """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipeline.model.manifest import Expect, Verify
 from pipeline.model.route import Route
 
+NO_ANSWER = 0
 _SHOWN = 200
 
 
@@ -27,7 +28,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back: header names in lower case, the body as bytes (a long one cut by whoever asked)."""
+    """What came back: header names in lower case, the body as bytes (a long one cut by whoever asked).
+
+    A `status` of NO_ANSWER: something took the connection and gave no answer; `body` says so. An upstream that hangs
+    looks like that, and it is a wrong answer, not a check that could not be made.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -36,6 +41,8 @@ class Answer:
     def __str__(self) -> str:
         text = self.body.decode("utf-8", "replace").strip()
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+        if self.status == NO_ANSWER:
+            return shown
         return f"{self.status} {shown}" if shown else f"{self.status} with an empty body"
 
 
@@ -59,6 +66,8 @@ def expectation(expect: Expect, facts: Mapping[str, str]) -> str:
 
 def shortfall(expect: Expect, facts: Mapping[str, str], answer: Answer) -> str:
     """How the answer differs from what is expected, in words; empty when it is as expected."""
+    if answer.status == NO_ANSWER:
+        return "nothing"
     if answer.status != expect.status:
         return f"status {answer.status}"
     if expect.contains and str(_filled(expect.contains, facts)).encode() not in answer.body:

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pipeline.edge.clock import SystemClock
-from pipeline.edge.http import Patience
+from pipeline.edge.json_api import Patience
 from pipeline.errors import Failed, GatewayAnswered, PipelineError, Unreachable
 from pipeline.gateways.kong.entities import to_entity
 from pipeline.gateways.kong.services_routes import KongGateway

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.edge.clock import SystemClock
-from pipeline.edge.http import Patience
+from pipeline.edge.json_api import Patience
 from pipeline.errors import Failed, GatewayAnswered, PipelineError, Refused
 from pipeline.gateways.kong.entities import found_route, to_entity, upstream_of
 from pipeline.gateways.kong.services_routes import KongGateway
@@ -196,6 +196,23 @@ def test_a_kong_without_a_database_is_refused_before_anything_is_written(replay:
         gateway.plan(WANTED)
 
     assert "declarative" in caught.value.hint
+
+
+@pytest.mark.parametrize("version", ["0.14.1", "1.0.3"])
+def test_a_kong_whose_routes_have_no_tags_is_refused(version: str, replay: Replay, gateway: KongGateway) -> None:
+    replay.answers["GET /"] = Answer(body={"version": version})
+    replay.answers["GET /services/cities"] = Answer(body={"id": "1", "name": "cities", "host": "h"})
+
+    with pytest.raises(Refused, match=rf"is {version}: its routes have no names and no tags"):
+        gateway.plan(WANTED)
+
+
+def test_pages_that_never_end_are_told(replay: Replay, gateway: KongGateway) -> None:
+    page = Answer(body={"data": [{"id": "1"}], "offset": "same"})
+    replay.answers |= {"GET /services?size=1000": page, "GET /services?size=1000&offset=same": page}
+
+    with pytest.raises(Failed, match="/services gives the same page again and again"):
+        gateway._admin.listing("services")
 
 
 @pytest.mark.parametrize(

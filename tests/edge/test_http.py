@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.edge.http import Access, HttpFront, JsonClient, Patience, shown_url
-from pipeline.errors import GatewayAnswered, Unreachable
-from pipeline.model.check import Question
+from pipeline.edge.http import Access, HttpFront, shown_url
+from pipeline.edge.json_api import JsonClient, Patience
+from pipeline.errors import BadInput, GatewayAnswered, Unreachable
+from pipeline.model.check import NO_ANSWER, Question
 from pipeline.model.secret import Secret
 
 Act = Callable[[socket.socket], None]
@@ -453,10 +454,13 @@ def test_no_ca_but_the_one_that_is_named_is_trusted(
         monkeypatch.setenv(name, str(authority.pem))
     server = serve(answer(200, {}), context=tls)
 
+    clock = PatientClock()
+
     with pytest.raises(Unreachable, match="certificate verify failed") as caught:
-        opened(server.url, ca_file=str(other.pem)).request("GET", "/")
+        opened(server.url, clock, ca_file=str(other.pem)).request("GET", "/")
 
     assert "KONG_CA_CERT" in caught.value.hint
+    assert clock.waits == []
 
 
 def test_a_client_certificate_is_shown_where_one_is_wanted(
@@ -474,5 +478,28 @@ def test_a_client_certificate_is_shown_where_one_is_wanted(
 
 
 def test_a_missing_ca_file_is_named(opened: Opened, tmp_path: Path) -> None:
-    with pytest.raises(Unreachable, match=r"none\.pem"):
+    with pytest.raises(BadInput, match=r"none\.pem"):
         opened("https://127.0.0.1:9", ca_file=str(tmp_path / "none.pem")).request("GET", "/")
+
+
+def test_a_check_that_hangs_is_an_answer_of_its_own(serve: Serve) -> None:
+    front = HttpFront(Access(url=serve(silence).url), clock=PatientClock())
+
+    answer = front.ask(Question(method="GET", path="/", headers={}), timeout=0.2)
+
+    assert (answer.status, answer.body) == (NO_ANSWER, b"no answer within 0.2 s")
+
+
+def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(opened: Opened) -> None:
+    with pytest.raises(BadInput, match="the token for X-Token holds characters") as caught:
+        opened("http://127.0.0.1:9", token=Secret("a\nsecret"), token_header="X-Token").request("GET", "/")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_line_end_after_a_token_is_left_away(serve: Serve, opened: Opened) -> None:
+    server = serve(answer(200, {}))
+
+    opened(server.url, token=Secret("s3cret\n"), token_header="X-Token").request("GET", "/")
+
+    assert b"\r\nX-Token: s3cret\r\n" in server.requests[0]

@@ -10,7 +10,7 @@ from pipeline.errors import Failed, GatewayAnswered, Refused
 from pipeline.flows.dump import Origin, dump, restore_files
 from pipeline.flows.register import CheckPolicy, plan_registration, register
 from pipeline.gateways.memory import MemoryFront, MemoryGateway
-from pipeline.model.check import Answer, Question
+from pipeline.model.check import NO_ANSWER, Answer, Question
 from pipeline.model.manifest import Expect, Verify
 from pipeline.model.plan import Change, Verb
 from pipeline.model.registration import Checked, Outcome, Registration
@@ -242,6 +242,14 @@ def test_a_proxy_that_stops_answering_after_the_switch_puts_it_back(scene: Scene
 
     with pytest.raises(Failed, match=r"was answered nothing .*; the new route was removed again"):
         scene.register(route(), front=GoesAway(scene.gateway, reports_stack))
+
+
+def test_a_stack_that_hangs_gets_no_traffic(scene: Scene) -> None:
+    def hangs(upstream: str, question: Question) -> Answer:
+        return Answer(status=NO_ANSWER, headers={}, body=b"no answer within 10 s")
+
+    with pytest.raises(Failed, match="was answered nothing: no answer within 10 s; the new route was removed again"):
+        scene.register(route(), front=MemoryFront(scene.gateway, hangs))
 
 
 def test_ctrl_c_during_the_check_leaves_nothing_half_registered(scene: Scene) -> None:

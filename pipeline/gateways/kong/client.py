@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from pipeline.edge.http import Access, JsonClient, Patience, Reply
+from pipeline.edge.http import Access
+from pipeline.edge.json_api import JsonClient, Patience, Reply
 from pipeline.errors import Failed, GatewayAnswered, Refused
 from pipeline.model.address import GatewayAddress
 from pipeline.model.clock import Clock
@@ -73,8 +74,15 @@ class AdminClient:
         """One write; the entity as it is then, empty after a DELETE."""
         return self._fields(self._http.request(method, _path(words), body=fields), method, words)
 
-    def require_database(self) -> None:
-        """Refuses a Kong without a database (Kong 2.8: `configuration.database` is "off"): it takes no writes."""
+    def require_writable(self) -> None:
+        """Refuses a Kong that is not written to: one without a database (Kong 2.8: `configuration.database` is "off"),
+        and one whose routes have no names and tags (before 1.1)."""
+        version = str(self.root()["version"])
+        if version.startswith(("0.", "1.0")):
+            raise Refused(
+                f"the Kong at {self.url} is {version}: its routes have no names and no tags",
+                hint="This driver writes to Kong 1.1 and later.",
+            )
         configuration = self.root().get("configuration")
         if isinstance(configuration, Mapping) and configuration.get("database") == "off":
             raise Refused(
@@ -95,6 +103,11 @@ class AdminClient:
             offset = page.get("offset")
             if not isinstance(offset, str):
                 return
+            if offset == query.get("offset"):
+                raise Failed(
+                    f"{self.url}{_path(words)} gives the same page again and again",
+                    hint="Something in front of the Admin API may drop the query: ask it directly.",
+                )
             query["offset"] = offset
 
     def _fields(self, reply: Reply, method: str, words: tuple[str, ...]) -> Fields:

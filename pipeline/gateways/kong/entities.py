@@ -57,9 +57,7 @@ def plan_changes(wanted: Route, service: Fields | None, route: Fields | None) ->
 
 
 def refuse_foreign(wanted: Route, kind: str, found: Fields) -> None:
-    """Refuses an entity of our name that someone else made. Servers without tags: what has the name is ours."""
-    if "tags" not in found:
-        return
+    """Refuses an entity of our name that someone else made."""
     owner = owner_of(tags_of(found))
     if owner.service == wanted.service and owner.environment == tag_word(wanted.environment):
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.edge.http import Patience
+from pipeline.edge.json_api import Patience
 from pipeline.errors import Failed, Refused
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import (
@@ -66,6 +66,8 @@ class KongGateway:
     def plan(self, wanted: Route) -> tuple[Change, ...]:
         """As Gateway.plan: two requests when nothing differs or the upstream does, one or two more for what is new."""
         service = self._admin.find(SERVICES, wanted.service)
+        if service is None or "tags" not in service:
+            self._admin.require_writable()
         if service is None:
             route = self._elsewhere(wanted, service)
         else:
@@ -74,7 +76,7 @@ class KongGateway:
             route = find_ours(wanted, under_it) or self._elsewhere(wanted, service)
         changes = plan_changes(wanted, service, route)
         if changes:
-            self._admin.require_database()
+            self._admin.require_writable()
         return changes
 
     def apply(self, changes: Sequence[Change]) -> None:
