@@ -40,6 +40,7 @@ NOT_EXPORTED = (
     "snis",
     "ca_certificates",
     "vaults",
+    "vaults-beta",
 )
 _TRIES = 3
 
