@@ -6,16 +6,16 @@ import functools
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from invoke import Exit
+from invoke.exceptions import Exit
 
-from pipeline.errors import PipelineError
+from pipeline.errors import Failed, Interrupted, PipelineError
 
 PENDING = 2
-_INTERRUPTED = 130
 
 
 def verb(body: Callable[..., int | None]) -> Callable[..., None]:
@@ -27,15 +27,16 @@ def verb(body: Callable[..., int | None]) -> Callable[..., None]:
         try:
             code = body(*args, **flags)
         except PipelineError as error:
-            if _debugging():
-                raise
             code = _tell(error)
         except KeyboardInterrupt:
-            print("\ninterrupted; nothing is half done, the next run goes on from here", file=sys.stderr)
-            code = _INTERRUPTED
+            code = _tell(Interrupted("interrupted", hint="Nothing is half done; the next run goes on from here."))
         except BrokenPipeError:
+            # Whoever read our output has gone (`| head`): there is nobody left to tell.
             sys.stderr.close()
             code = 0
+        except Exception as error:  # noqa: BLE001 - the top: a mistake of ours ends in two lines as well
+            what = f"a mistake in this toolkit: {type(error).__name__}: {error}"
+            code = _tell(Failed(what, hint="Run it again as `invoke --debug …` and report what that shows."))
         finally:
             if previous is not None:
                 signal.signal(signal.SIGTERM, previous)
@@ -48,6 +49,8 @@ def verb(body: Callable[..., int | None]) -> Callable[..., None]:
 def _tell(error: PipelineError) -> int:
     from pipeline.wiring import open_session
 
+    if _debugging():
+        traceback.print_exc()
     open_session().console.error(error)
     return error.exit_code
 
@@ -60,7 +63,7 @@ def _debugging() -> bool:
 def _terminate_as_interrupt() -> Any:
     """GitLab ends a cancelled job with SIGTERM: it is Ctrl-C to us. None where signals cannot be set."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     try:

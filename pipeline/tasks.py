@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from invoke import Collection, Context, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
 
 from pipeline.command import verb
 
+Services = list[str] | None
 SERVICE = "the service, again for several (default: every one of the repository)"
 ENVIRONMENT = "the environment (default: local; in CI the one that the branch is mapped to)"
 FORCE = "go on where it would be unchanged, or where a newer pipeline was there already"
@@ -20,29 +23,40 @@ JQ = "print what this jq expression makes of the JSON document"
     | {"no-cache": "build every step anew"},
 )
 @verb
-def build(c: Context, service=None, push=True, no_cache=False, force=False, check=False):
+def build(
+    c: Context,
+    service: Services = None,
+    push: bool = True,
+    no_cache: bool = False,
+    force: bool = False,
+    check: bool = False,
+) -> int:
     """Build the images of each service, unless nothing changed; push them when a registry is set."""
     from pipeline.verbs import build as go
 
-    return go.build(c, service, push=push, no_cache=no_cache, force=force, check=check)
+    return go.build(c, service or (), push=push, no_cache=no_cache, force=force, check=check)
 
 
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK})
 @verb
-def deploy(c: Context, service=None, environment=None, force=False, check=False):
+def deploy(
+    c: Context, service: Services = None, environment: str | None = None, force: bool = False, check: bool = False
+) -> int:
     """Run each service's images as a new stack beside the old one, and wait until it is healthy."""
     from pipeline.verbs import deploy as go
 
-    return go.deploy(c, service, environment, force=force, check=check)
+    return go.deploy(c, service or (), environment, force=force, check=check)
 
 
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK})
 @verb
-def register(c: Context, service=None, environment=None, force=False, check=False):
+def register(
+    c: Context, service: Services = None, environment: str | None = None, force: bool = False, check: bool = False
+) -> int:
     """Send each service's URI to its new stack, check it through the gateway, write the restore artifacts."""
     from pipeline.verbs import register as go
 
-    return go.register(c, service, environment, force=force, check=check)
+    return go.register(c, service or (), environment, force=force, check=check)
 
 
 @task(
@@ -51,16 +65,24 @@ def register(c: Context, service=None, environment=None, force=False, check=Fals
     | {"push": "push to the registry, when one is set", "no-cache": "build every step anew"},
 )
 @verb
-def release(c: Context, service=None, environment=None, push=True, no_cache=False, force=False, check=False):
+def release(
+    c: Context,
+    service: Services = None,
+    environment: str | None = None,
+    push: bool = True,
+    no_cache: bool = False,
+    force: bool = False,
+    check: bool = False,
+) -> int:
     """Build, deploy and register in one; the old route comes back when the check through the gateway fails."""
     from pipeline.verbs import release as go
 
-    return go.release(c, service, environment, push=push, no_cache=no_cache, force=force, check=check)
+    return go.release(c, service or (), environment, push=push, no_cache=no_cache, force=force, check=check)
 
 
 @task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})
 @verb
-def status(c: Context, environment=None, json=False, jq=""):
+def status(c: Context, environment: str | None = None, json: bool = False, jq: str = "") -> int:
     """Show what runs where: services, releases, stacks with state and age, and which one the gateway serves."""
     from pipeline.verbs import status as go
 
@@ -69,25 +91,29 @@ def status(c: Context, environment=None, json=False, jq=""):
 
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "follow": "go on as lines come"})
 @verb
-def logs(c: Context, service=None, environment=None, follow=False, tail=100):
+def logs(
+    c: Context, service: Services = None, environment: str | None = None, follow: bool = False, tail: int = 100
+) -> int:
     """Show the log of the stack that serves."""
     from pipeline.verbs import logs as go
 
-    return go.logs(service, environment, follow=follow, tail=tail)
+    return go.logs(service or (), environment, follow=follow, tail=tail)
 
 
 @task(iterable=["service"], name="lock", help={"service": SERVICE, "environment": ENVIRONMENT})
 @verb
-def lock(c: Context, service=None, environment=None, break_=False, json=False):
+def lock(
+    c: Context, service: Services = None, environment: str | None = None, break_: bool = False, json: bool = False
+) -> int:
     """Show who is changing a service just now; --break takes the lease of a run that is surely dead."""
     from pipeline.verbs import lock as go
 
-    return go.lock(service, environment, break_=break_, json=json)
+    return go.lock(service or (), environment, break_=break_, json=json)
 
 
 @task(help={"environment": ENVIRONMENT, "format": "sh, json or deck", "output": "a file; default: stdout"})
 @verb
-def dump(c: Context, environment=None, format="sh", output=""):  # noqa: A002 - the flag's name is a promise
+def dump(c: Context, environment: str | None = None, format: str = "sh", output: str = "") -> int:
     """Write the whole gateway down, as a restore script, JSON or decK's file."""
     from pipeline.verbs import register as go
 
@@ -96,7 +122,7 @@ def dump(c: Context, environment=None, format="sh", output=""):  # noqa: A002 - 
 
 @task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})
 @verb
-def doctor(c: Context, environment=None, json=False, jq=""):
+def doctor(c: Context, environment: str | None = None, json: bool = False, jq: str = "") -> int:
     """Tell what is reachable, which versions, what is missing and what to do about it."""
     from pipeline.verbs import doctor as go
 
@@ -105,7 +131,7 @@ def doctor(c: Context, environment=None, json=False, jq=""):
 
 @task(name="up", help={"environment": ENVIRONMENT})
 @verb
-def lab_up(c: Context, environment=None):
+def lab_up(c: Context, environment: str | None = None) -> int:
     """Start the lab gateway: a small Kong to practise on, in front of this environment's containers."""
     from pipeline.verbs import lab as go
 
@@ -114,7 +140,7 @@ def lab_up(c: Context, environment=None):
 
 @task(name="down", help={"environment": ENVIRONMENT, "state": "remove the gateway's state as well"})
 @verb
-def lab_down(c: Context, environment=None, state=False):
+def lab_down(c: Context, environment: str | None = None, state: bool = False) -> int:
     """Stop the lab gateway; its state is kept unless --state."""
     from pipeline.verbs import lab as go
 
@@ -123,7 +149,7 @@ def lab_down(c: Context, environment=None, state=False):
 
 @task(name="status", help={"environment": ENVIRONMENT, "json": JSON})
 @verb
-def lab_status(c: Context, environment=None, json=False):
+def lab_status(c: Context, environment: str | None = None, json: bool = False) -> int:
     """Tell whether the lab gateway runs, and where."""
     from pipeline.verbs import lab as go
 

@@ -43,7 +43,7 @@ ALLOWED = {
     "lab": {"errors", "model", "edge", "platforms", "lab"},
     "wiring": {"errors", "model", "settings", "edge", "lab", *DRIVERS, *BASES},
     "command": {"errors", "wiring"},
-    "verbs": {"errors", "model", "settings", "edge", "flows", "wiring", "command", "verbs", "pipeline"},
+    "verbs": {"errors", "model", "settings", "edge", "flows", "wiring", "command", "verbs", "pipeline", *BASES},
     "tasks": {"errors", "model", "settings", "flows", "wiring", "command", "verbs"},
     "carl": {"errors", "model", "settings", "flows", "wiring", "command", "verbs"},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from invoke import Context
+from invoke.context import Context
 
 from pipeline.edge.files import write_file
 from pipeline.flows import build as flow

@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform as machine
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
-from pipeline.errors import PipelineError
+from pipeline.errors import Failed, PipelineError
+from pipeline.gateways.base import Front
 from pipeline.model.check import make_question
 from pipeline.model.manifest import Verify
 from pipeline.model.route import FoundRoute, Route
@@ -93,13 +95,12 @@ def _proxy(session: Session) -> Iterator[Finding]:
         return
     for route in session.gateway.routes():
         if route.owner.ours and route.paths:
-            yield _look(f"through the gateway: {route.paths[0]}", lambda route=route: _ask(session, route))
+            yield _look(
+                f"through the gateway: {route.paths[0]}", partial(_ask, front, route, session.settings.upstream)
+            )
 
 
-def _ask(session: Session, route: FoundRoute) -> str:
-    from pipeline.errors import Failed
-
-    assert session.front is not None  # noqa: S101 - _proxy has looked
+def _ask(front: Front, route: FoundRoute, upstream: str) -> str:
     wanted = Route(
         service=route.owner.service,
         environment=route.owner.environment,
@@ -108,9 +109,9 @@ def _ask(session: Session, route: FoundRoute) -> str:
         upstream=route.upstream,
         hosts=route.hosts,
     )
-    answer = session.front.ask(make_question(Verify(), wanted), timeout=_TIMEOUT)
+    answer = front.ask(make_question(Verify(), wanted), timeout=_TIMEOUT)
     if answer.status in (502, 503, 504):
-        other = "published" if session.settings.upstream == "network" else "network"
+        other = "published" if upstream == "network" else "network"
         raise Failed(
             f"{answer} from {route.upstream}",
             hint=f"The gateway does not reach the stack: does it run (`invoke status`)? If so, set upstream: {other}.",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata, resources
+from importlib import metadata
 
-from invoke import Context
+from invoke.context import Context
 
 from pipeline.edge.files import write_file
+from pipeline.edge.library import shell_library
 from pipeline.errors import BadInput, Failed
 from pipeline.flows import deploy as deploying
 from pipeline.flows import dump as dumping
 from pipeline.flows import register as flow
-from pipeline.model.artifact import Artifact
 from pipeline.model.deck import deck_file
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
@@ -51,14 +51,16 @@ def register_one(session: Session, work: Work, force: bool) -> bool:
     tell = session.console.teller(work.release.service)
     stack = _deployed(session, work)
     wanted = _wanted(session, work, stack)
-    if flow.plan_registration(wanted, session.gateway).changes:
-        refuse_older_pipeline(session, work, force)
+    plan = flow.plan_registration(wanted, session.gateway)
+    if plan.changes:
         with hold(session, work, "register") as held:
+            refuse_older_pipeline(session, work, force)
             held.check()
-            registration = _register(session, work, wanted, stack)
+            # Planned anew under the lease: another run may have been here in between.
+            registration = _register(session, work, wanted, stack, None)
             session.records.append(_record(session, work, registration))
     else:
-        registration = _register(session, work, wanted, stack)
+        registration = _register(session, work, wanted, stack, plan)
     _report(session, work, registration, stack)
     paths = _write_artifacts(session, work)
     tell(f"restore artifacts: {', '.join(paths)}")
@@ -82,7 +84,7 @@ def dump(environment: str | None, *, form: str, output: str) -> int:
             environment=name,
             commit="",
         )
-        text = restore_script(state, header, library=_library())
+        text = restore_script(state, header, library=shell_library())
     else:
         text = deck_file(state) if form == "deck" else _as_json(state)
     if output:
@@ -95,8 +97,7 @@ def dump(environment: str | None, *, form: str, output: str) -> int:
 
 def _deployed(session: Session, work: Work) -> FoundStack:
     """The stack that this release runs as: its own, or the one that nothing changed since."""
-    artifact = _artifact(session, work)
-    stack = stack_of(session, work, artifact)
+    stack = stack_of(session, work, read_build(session, work))
     stacks = session.platform.stacks()
     decided = deploying.plan(stack, stacks, force=False)
     name = session.deployed.get(work.release.service, decided.stack)
@@ -108,10 +109,6 @@ def _deployed(session: Session, work: Work) -> FoundStack:
             hint=f"Run `invoke deploy -s {work.release.service}` first.",
         )
     return found
-
-
-def _artifact(session: Session, work: Work) -> Artifact:
-    return read_build(session, work)
 
 
 def _wanted(session: Session, work: Work, stack: FoundStack) -> Route:
@@ -142,7 +139,9 @@ def _engine_host(session: Session) -> str:
     return urlsplit(session.settings.platform_engine.host).hostname or "127.0.0.1"
 
 
-def _register(session: Session, work: Work, wanted: Route, stack: FoundStack) -> Registration:
+def _register(
+    session: Session, work: Work, wanted: Route, stack: FoundStack, plan: flow.RegistrationPlan | None
+) -> Registration:
     facts = {"stack": stack.name, "version": stack.version, "branch": stack.branch}
     return flow.register(
         wanted,
@@ -152,6 +151,7 @@ def _register(session: Session, work: Work, wanted: Route, stack: FoundStack) ->
         front=session.front,
         clock=session.clock,
         policy=flow.CheckPolicy(deadline=session.settings.verify_timeout),
+        plan=plan,
     )
 
 
@@ -183,7 +183,7 @@ def _record(session: Session, work: Work, registration: Registration) -> Record:
 def _write_artifacts(session: Session, work: Work) -> tuple[str, ...]:
     state = dumping.dump(session.gateway)
     origin = replace(_origin(session, work.release.version), commit=work.release.commit)
-    files = dumping.restore_files(state, work.release.service, origin, library=_library())
+    files = dumping.restore_files(state, work.release.service, origin, library=shell_library())
     for file in files:
         write_file(session.root / file.path, file.text.encode())
     return tuple(file.path for file in files)
@@ -198,12 +198,8 @@ def _origin(session: Session, version: str) -> dumping.Origin:
     )
 
 
-def _library() -> str:
-    return resources.files("pipeline").joinpath("shell/lib.sh").read_text()
-
-
 def _as_json(state: object) -> str:
     import json
     from dataclasses import asdict
 
-    return json.dumps({"schema_version": 1} | asdict(state), indent=2, sort_keys=True, default=str)  # type: ignore[call-overload,no-any-return]
+    return json.dumps({"schema_version": 1} | asdict(state), indent=2, sort_keys=True, default=str)  # type: ignore[call-overload]  # a dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from invoke import Context
+from invoke.context import Context
 
 from pipeline.flows import build as building
 from pipeline.verbs import build, deploy, register

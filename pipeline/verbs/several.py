@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from invoke import Context
+from invoke.context import Context
 
 from pipeline.command import PENDING
 from pipeline.errors import Failed, PipelineError

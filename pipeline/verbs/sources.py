@@ -78,7 +78,7 @@ def read_secrets(session: Session, work: Work, stack: Stack) -> Mapping[str, Sec
     if missing:
         raise BadInput(
             f"{work.manifest.file}: pipeline.secrets: not set in the environment: {', '.join(missing)}",
-            hint=f"Set {missing[0]}, or {session.settings.environment.upper()}_{missing[0]} for this environment alone.",
+            hint=f"Set {missing[0]}, or {session.settings.environment.upper()}_{missing[0]} for this one alone.",
         )
     secrets = {name: value for name, value in found.items() if value is not None}
     session.console.mask(secrets.values())
