@@ -45,6 +45,7 @@ ALLOWED = {
     "command": {"errors", "wiring"},
     "verbs": {"errors", "model", "settings", "edge", "flows", "wiring", "command", "verbs", "pipeline", *BASES},
     "tasks": {"errors", "model", "settings", "flows", "wiring", "command", "verbs"},
+    "__main__": {"tasks"},
     "carl": {"errors", "model", "settings", "flows", "wiring", "command", "verbs"},
 }
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.conftest import forget_routes
-from tests.end_to_end.estate import ROOT, Environment, Estate, ask
+from tests.end_to_end.estate import Environment, Estate, ask
 
 pytestmark = pytest.mark.engine
 
@@ -155,8 +157,7 @@ def test_a_repository_that_is_a_single_service_needs_no_toolkit_code(environment
     folder.mkdir()
     estate = Estate(folder, environment, single=True, uri="/ws/lonely")
     estate.variables["service_name"] = "lonely"
-    command = [*estate.command("build", "deploy", "register")]
-    command[1:1] = ["--search-root", str(ROOT)]
+    command = [str(Path(sys.executable).parent / "pipeline"), *estate.command("build", "deploy", "register")[1:]]
 
     first, second = estate.run(command), estate.run(command)
 
