@@ -4,8 +4,15 @@ One interpreter does it all, because a second one for `manage.py migrate` would 
 """
 
 import os
+import signal
+import threading
 
-from django.core.wsgi import get_wsgi_application
+# The first process of a container ignores what it does not handle, and uWSGI handles SIGTERM only after this file.
+stoppable = threading.current_thread() is threading.main_thread()
+if stoppable:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 application = get_wsgi_application()
@@ -13,3 +20,5 @@ application = get_wsgi_application()
 from service.start import prepare  # noqa: E402  (needs the application's registry)
 
 prepare()
+if stoppable:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -21,6 +21,8 @@ pytestmark = [
 TOKEN = "a-token-for-these-tests"
 WRITES = {"Authorization": f"Token {TOKEN}", "Content_Type": "application/json"}
 CITY = {"name": "Neuss", "country": "DE", "timezone": "Europe/Berlin"}
+# Keeps others from starting, as a long migration does.
+HOLD_START = "import fcntl, time; f = open('/data/start.lock', 'w'); fcntl.flock(f, fcntl.LOCK_EX); time.sleep(60)"
 # Keeps others from writing for some seconds; says when it has begun.
 HOLD_DATABASE = """
 import sqlite3, sys, time
@@ -178,6 +180,21 @@ def test_containers_with_nothing_to_do_stop_at_once(images, to_proxy, to_app):
 
         assert time.monotonic() - begin < 4
         assert exit_codes(proxy, app) == ["0", "0"]
+
+
+def test_a_start_that_waits_for_another_one_is_stopped_at_once(images):
+    with stack(*images) as starting:
+        starting.run(starting.app_image, "--volume", f"{starting.volume}:/data", command=("python", "-c", HOLD_START))
+        time.sleep(1)
+        app = starting.app()
+        time.sleep(2)
+        begin = time.monotonic()
+
+        docker("stop", "--time", "10", app)
+
+        assert time.monotonic() - begin < 5
+        assert exit_codes(app) == ["0"]
+        assert "Applying" not in docker("logs", app)
 
 
 def test_nginx_says_that_the_application_is_away_and_finds_it_at_its_new_address(images):
