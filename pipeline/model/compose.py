@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import yaml
-
 from pipeline.errors import BadInput
+from pipeline.model.compose_fill import fill, fill_environment
 from pipeline.model.compose_values import (
     Place,
     as_bool,
     as_bytes,
+    as_depends,
     as_health,
+    as_hosts,
     as_int,
+    as_labels,
     as_map,
     as_mounts,
     as_ports,
+    as_restart,
     as_seconds,
     as_text,
     as_texts,
     known,
     wrong,
 )
-from pipeline.model.interpolate import Lookup, interpolate, secrets_in
+from pipeline.model.compose_yaml import load_yaml
+from pipeline.model.interpolate import Lookup
 from pipeline.model.manifest import ImageSource
 from pipeline.model.stack import StackService
+
+_SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeFile:
-    """The services of a compose file, dependencies first, and the names of its volumes."""
+    """The services of a compose file, dependencies first, the names of its volumes, and every variable that stands
+    under an `environment`, whether its value was needed or not."""
 
     services: tuple[StackService, ...]
     volumes: tuple[str, ...] = ()
+    variables: frozenset[str] = frozenset()
 
 
 def parse_compose(text: bytes, *, file: str, lookup: Lookup) -> ComposeFile:
     """The compose file in `text`, variables filled in by `lookup`. Raises BadInput naming file, service and key."""
-    top = _mapping(_load(text, file), file, "the file")
+    top = _mapping(load_yaml(text, file), file, "the file")
     known(top, ("version", "services", "volumes"), file, "")
     version = str(top.get("version", "2"))
     if not (version == "2" or version.startswith("2.")):
@@ -50,25 +59,26 @@ def parse_compose(text: bytes, *, file: str, lookup: Lookup) -> ComposeFile:
     if not services:
         raise BadInput(f"{file}: no services", hint="Name at least the service that the gateway sends requests to.")
     volumes = _volumes(top.get("volumes") or {}, file)
+    asked: set[str] = set()
     parsed = []
     for name, body in services.items():
-        place = Place(file=file, service=name)
-        body = _interpolated(_mapping(body, file, f"services.{name}"), lookup, place)
-        parsed.append(_service(name, body, place))
+        place = Place(file=file, service=_service_name(name, file))
+        keys = _mapping(body, file, f"services.{name}")
+        parsed.append(_service(name, _interpolated(keys, lookup, asked, place), place))
     _check_volumes(parsed, volumes, file)
-    return ComposeFile(services=_in_order(parsed, file), volumes=volumes)
+    return ComposeFile(services=_in_order(parsed, file), volumes=volumes, variables=frozenset(asked))
 
 
 def parse_builds(text: bytes, *, file: str, lookup: Lookup) -> Mapping[str, ImageSource | None]:
     """Every compose service that is not given by an `image` alone: its `build:` entry, or None where it has neither.
     Nothing else of the file is looked at: what only running a stack needs may still be missing when it is built."""
-    services = _mapping(_mapping(_load(text, file), file, "the file").get("services"), file, "services")
+    services = _mapping(_mapping(load_yaml(text, file), file, "the file").get("services"), file, "services")
     found: dict[str, ImageSource | None] = {}
     for name, body in services.items():
         place = Place(file=file, service=name)
         keys = _mapping(body, file, f"services.{name}")
         if "build" in keys:
-            found[name] = _build(_fill(keys["build"], lookup, place.at("build")), place)
+            found[name] = _build(fill(keys["build"], lookup, place.at("build")), place)
         elif "image" not in keys:
             found[name] = None
     return found
@@ -76,7 +86,7 @@ def parse_builds(text: bytes, *, file: str, lookup: Lookup) -> Mapping[str, Imag
 
 def parse_scales(text: bytes, *, file: str) -> Mapping[str, int]:
     """How many containers of each service rancher-compose.yml asks for; its other keys are for Rancher alone."""
-    services = _mapping(_mapping(_load(text, file), file, "the file").get("services") or {}, file, "services")
+    services = _mapping(_mapping(load_yaml(text, file), file, "the file").get("services") or {}, file, "services")
     scales = {}
     for name, body in services.items():
         keys = _mapping(body, file, f"services.{name}")
@@ -85,13 +95,13 @@ def parse_scales(text: bytes, *, file: str) -> Mapping[str, int]:
     return scales
 
 
-def _load(text: bytes, file: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+def _service_name(name: str, file: str) -> str:
+    """A service's name is part of a host name."""
+    if not _SERVICE.fullmatch(name):
         raise BadInput(
-            f"{file} is not YAML: {' '.join(str(error).split())}", hint="Mend the file at that line."
-        ) from error
+            f"{file}: services.{name}: {name!r} cannot be a service's name", hint="Use letters, digits, - and _."
+        )
+    return name
 
 
 def _service(name: str, body: Mapping[str, object], place: Place) -> StackService:
@@ -107,9 +117,7 @@ def _service(name: str, body: Mapping[str, object], place: Place) -> StackServic
             fields[target] = parse(value, at)
         elif key not in _WITHOUT_EFFECT:
             raise wrong(at, "is not supported here", f"Supported: {', '.join(sorted(SUPPORTED))}, x-….")
-    service = StackService(**fields)  # type: ignore[arg-type]  # each parser gives its field's type
-    _check_secrets(service, place)
-    return service
+    return StackService(**fields)  # type: ignore[arg-type]  # each parser gives its field's type
 
 
 def _words(value: object, at: Place) -> tuple[str, ...]:
@@ -120,10 +128,6 @@ def _words(value: object, at: Place) -> tuple[str, ...]:
         except ValueError as error:
             raise wrong(at, f"{value!r}: {error}", "Write it as a list of words.") from error
     return as_texts(value, at)
-
-
-def _depends(value: object, at: Place) -> tuple[str, ...]:
-    return tuple(value) if isinstance(value, dict) else as_texts(value, at)
 
 
 def _logging(value: object, at: Place) -> dict[str, object]:
@@ -142,9 +146,9 @@ _KEYS: Mapping[str, tuple[str, Callable[[object, Place], object]]] = {
     "environment": ("environment", as_map),
     "ports": ("ports", as_ports),
     "volumes": ("mounts", as_mounts),
-    "depends_on": ("depends_on", _depends),
-    "labels": ("labels", as_map),
-    "restart": ("restart", as_text),
+    "depends_on": ("depends_on", as_depends),
+    "labels": ("labels", as_labels),
+    "restart": ("restart", as_restart),
     "user": ("user", as_text),
     "working_dir": ("working_dir", as_text),
     "hostname": ("hostname", as_text),
@@ -160,7 +164,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[object, Place], object]]] = {
     "devices": ("devices", as_texts),
     "tmpfs": ("tmpfs", as_texts),
     "dns": ("dns", as_texts),
-    "extra_hosts": ("extra_hosts", as_texts),
+    "extra_hosts": ("extra_hosts", as_hosts),
     "sysctls": ("sysctls", as_map),
     "mem_limit": ("mem_limit", as_bytes),
     "mem_reservation": ("mem_reservation", as_bytes),
@@ -208,13 +212,6 @@ def _check_volumes(services: list[StackService], volumes: tuple[str, ...], file:
                 )
 
 
-def _check_secrets(service: StackService, place: Place) -> None:
-    """A secret in a label or a command would be seen by everyone who lists containers."""
-    for name in StackService.__struct_fields__:
-        if name != "environment" and secrets_in(str(getattr(service, name)).replace("\\x00", "\x00")):
-            raise wrong(place.at(name), "holds a secret", "Secrets may only be used under environment.")
-
-
 def _in_order(services: list[StackService], file: str) -> tuple[StackService, ...]:
     """Dependencies first, else in the order of the file."""
     names = {service.name: service for service in services}
@@ -241,31 +238,17 @@ def _in_order(services: list[StackService], file: str) -> tuple[StackService, ..
     return tuple(done.values())
 
 
-def _interpolated(body: Mapping[str, object], lookup: Lookup, place: Place) -> dict[str, object]:
-    return {key: _fill(_pass_through(key, value, lookup), lookup, place.at(key)) for key, value in body.items()}
+def _interpolated(body: Mapping[str, object], lookup: Lookup, asked: set[str], place: Place) -> dict[str, object]:
+    def remembered(name: str, optional: bool) -> str | None:
+        asked.add(name)
+        return lookup(name, optional)
 
-
-def _pass_through(key: str, value: object, lookup: Lookup) -> object:
-    """`environment: [NAME]` and `NAME:` take the value from the environment; a variable that is unset is left out."""
-    if key != "environment":
-        return value
-    if isinstance(value, list):
-        pairs = [str(item).partition("=") for item in value]
-        value = {name: (text if found else None) for name, found, text in pairs}
-    if not isinstance(value, dict):
-        return value
-    taken = {name: f"${{{name}}}" if text is None else text for name, text in value.items()}
-    return {name: text for name, text in taken.items() if value[name] is not None or lookup(str(name), False) is not None}
-
-
-def _fill(value: object, lookup: Lookup, at: Place) -> object:
-    if isinstance(value, str):
-        return interpolate(value, lookup, where=str(at))
-    if isinstance(value, list):
-        return [_fill(item, lookup, at) for item in value]
-    if isinstance(value, dict):
-        return {key: _fill(item, lookup, at) for key, item in value.items()}
-    return value
+    return {
+        key: fill_environment(value, remembered, place.at(key))
+        if key == "environment"
+        else fill(value, lookup, place.at(key))
+        for key, value in body.items()
+    }
 
 
 def _mapping(value: object, file: str, where: str) -> dict[str, object]:

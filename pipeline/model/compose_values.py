@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pipeline.errors import BadInput
-from pipeline.model.stack import HealthCheck, Mount, Port
+from pipeline.model.image import LABEL
+from pipeline.model.stack import NO_HEALTH, HealthCheck, Mount, Port
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
-_BYTES = re.compile(r"(\d+)\s*([bkmg]?)b?", re.IGNORECASE)
-_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_PORT = re.compile(r"(?:(?P<address>[0-9.]+):)?(?:(?P<host>\d*):)?(?P<container>\d+)(?:/(?P<protocol>tcp|udp))?")
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
+_BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_PORT = re.compile(r"(?:(?P<address>[0-9.]+):)?(?:(?P<host>[0-9]*):)?(?P<container>[0-9]+)(?:/(?P<protocol>tcp|udp))?")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_RESTART = re.compile(r"no|always|unless-stopped|on-failure(?::[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,37 +68,63 @@ def as_map(value: object, at: Place) -> dict[str, str]:
     return {as_text(name, at): _scalar(text, at) for name, text in value.items()}
 
 
+def as_labels(value: object, at: Place) -> dict[str, str]:
+    """Any but this toolkit's own, by which it tells its containers from others'."""
+    labels = as_map(value, at)
+    for name in labels:
+        if name.startswith(LABEL):
+            raise wrong(at, f"has {name!r}", f"Labels that start with {LABEL} are this toolkit's.")
+    return labels
+
+
+def as_hosts(value: object, at: Place) -> tuple[str, ...]:
+    """`name:address`, from a list or a mapping."""
+    if isinstance(value, dict):
+        return tuple(f"{name}:{address}" for name, address in as_map(value, at).items())
+    return as_texts(value, at)
+
+
 def as_bool(value: object, at: Place) -> bool:
+    """A variable that was filled in is a text, which compose takes as well."""
+    if value in ("true", "false"):
+        return value == "true"
     if not isinstance(value, bool):
         raise wrong(at, f"should be true or false, not {value!r}", "Write true or false, without quotes.")
     return value
 
 
 def as_int(value: object, at: Place) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not text.isdigit():
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]+", str(value)):
         raise wrong(at, f"should be a whole number, not {value!r}", "Give a number from 0.")
-    return int(text)
+    return int(str(value))
 
 
 def as_bytes(value: object, at: Place) -> int:
     found = _BYTES.fullmatch(str(value).strip())
     if found is None:
         raise wrong(at, f"should be a size, not {value!r}", "For example 64m or 1g.")
-    return int(found[1]) * _UNITS[found[2].lower()]
+    return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
 def as_seconds(value: object, at: Place) -> float:
-    found = _DURATION.fullmatch(str(value).strip())
-    if found is None or not any(found.groups()):
+    text = str(value).strip()
+    found = _DURATION.fullmatch(text)
+    if text != "0" and (found is None or not text):
         raise wrong(at, f"should be a duration, not {value!r}", "For example 10s or 1m30s.")
-    hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
+    hours, minutes, seconds, millis = (float(part or 0) for part in found.groups()) if found else (0.0,) * 4
     return hours * 3600 + minutes * 60 + seconds + millis / 1000
+
+
+def as_restart(value: object, at: Place) -> str:
+    text = as_text(value, at)
+    if not _RESTART.fullmatch(text):
+        raise wrong(at, f"is {text!r}", 'Known: "no", always, unless-stopped, on-failure and on-failure:5.')
+    return text
 
 
 def as_ports(value: object, at: Place) -> tuple[Port, ...]:
     ports = []
-    for text in as_texts(value, at):
+    for text in as_texts(value if isinstance(value, list) else [value], at):
         found = _PORT.fullmatch(text)
         if found is None or not 1 <= int(found["container"]) <= 65535 or int(found["host"] or 0) > 65535:
             raise wrong(at, f"has {text!r}", "Write container, host:container or address:host:container, no ranges.")
@@ -114,15 +143,15 @@ def as_mounts(value: object, at: Place) -> tuple[Mount, ...]:
     return tuple(_mount(text, at) for text in as_texts(value, at))
 
 
-def as_health(value: object, at: Place) -> HealthCheck | None:
-    """Compose's healthcheck; None when it is switched off."""
+def as_health(value: object, at: Place) -> HealthCheck:
+    """Compose's healthcheck; NO_HEALTH when it switches off what the image has."""
     if not isinstance(value, dict):
         raise wrong(at, f"should be a mapping, not {value!r}", "Give it a test: and an interval:.")
     known(
         value, ("test", "interval", "timeout", "retries", "start_period", "disable"), at.file, f"services.{at.service}."
     )
-    if value.get("disable") or value.get("test") in (["NONE"], "NONE"):
-        return None
+    if as_bool(value.get("disable", False), at) or value.get("test") == ["NONE"]:
+        return NO_HEALTH
     test = value.get("test")
     if not test:
         raise wrong(at, "has no test", "Give it the command that exits 0 when the container is well.")
@@ -136,6 +165,21 @@ def as_health(value: object, at: Place) -> HealthCheck | None:
         retries=as_int(value.get("retries", 3), at),
         start_period=as_seconds(value.get("start_period", "0s"), at),
     )
+
+
+def as_depends(value: object, at: Place) -> tuple[str, ...]:
+    """Names, from a list or from the mapping of compose 2.1, whose conditions an engine has no means to wait for."""
+    if not isinstance(value, dict):
+        return as_texts(value, at)
+    for name, body in value.items():
+        condition = body.get("condition", "service_started") if isinstance(body, dict) else body
+        if condition != "service_started":
+            raise wrong(
+                at,
+                f"has the condition {condition!r} for {name}",
+                "Containers are started in this order and not waited for: let the service try again until it can.",
+            )
+    return tuple(as_text(name, at) for name in value)
 
 
 def _mount(text: str, at: Place) -> Mount:

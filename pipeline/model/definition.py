@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 import msgspec
@@ -11,7 +10,8 @@ from pipeline.errors import BadInput
 from pipeline.model.compose import ComposeFile
 from pipeline.model.image import LABEL, BuiltImage
 from pipeline.model.interpolate import secret_mark, secrets_in
-from pipeline.model.manifest import Health, Manifest
+from pipeline.model.manifest import Manifest
+from pipeline.model.probe import probe_command
 from pipeline.model.release import Release
 from pipeline.model.stack import Definition, HealthCheck, Stack, StackService
 
@@ -35,18 +35,9 @@ def define(
     """
     part = manifest.pipeline
     names = {service.name for service in compose.services}
-    if part.upstream.service not in names:
-        raise BadInput(
-            f"{manifest.file}: pipeline.upstream.service: {part.upstream.service!r} is not in {part.compose}",
-            hint=f"Services there: {', '.join(sorted(names))}.",
-        )
-    for name in (*images, *scales):
-        if name not in names:
-            raise BadInput(
-                f"{manifest.file}: {name!r} is not a service of {part.compose}",
-                hint=f"There: {', '.join(sorted(names))}.",
-            )
-    everywhere = _secrets_for_all(manifest, compose)
+    _check_names(manifest, names, images, scales)
+    # A secret that no service's environment names goes to all of them.
+    everywhere = {name: secret_mark(name) for name in part.secrets if name not in compose.variables}
     services = []
     for service in compose.services:
         image = images.get(service.name, service.image)
@@ -55,11 +46,13 @@ def define(
                 f"{part.compose}: services.{service.name} has neither image nor build",
                 hint="Give it one of them, or name its source under pipeline.images in the manifest.",
             )
+        scale = scales.get(service.name, 1)
+        _check_scale(manifest, service, scale)
         services.append(
             msgspec.structs.replace(
                 service,
                 image=image,
-                scale=scales.get(service.name, 1),
+                scale=scale,
                 environment=everywhere | service.environment | dict(facts),
                 health=_health(manifest, service),
             )
@@ -111,10 +104,35 @@ def secrets_of(definition: Definition) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _secrets_for_all(manifest: Manifest, compose: ComposeFile) -> dict[str, str]:
-    """A declared secret that no service's environment asks for goes to all of them."""
-    asked = {name for service in compose.services for text in service.environment.values() for name in secrets_in(text)}
-    return {name: secret_mark(name) for name in manifest.pipeline.secrets if name not in asked}
+def _check_names(manifest: Manifest, names: set[str], images: Mapping[str, str], scales: Mapping[str, int]) -> None:
+    part = manifest.pipeline
+    there = f"Services there: {', '.join(sorted(names))}."
+    if part.upstream.service not in names:
+        raise BadInput(
+            f"{manifest.file}: pipeline.upstream.service: {part.upstream.service!r} is not in {part.compose}",
+            hint=there,
+        )
+    for name in images:
+        if name not in names:
+            raise BadInput(f"{manifest.file}: pipeline.images: {name!r} is not in {part.compose}", hint=there)
+    for name in scales:
+        if name not in names:
+            raise BadInput(f"{part.rancher_compose}: services.{name} is not in {part.compose}", hint=there)
+
+
+def _check_scale(manifest: Manifest, service: StackService, scale: int) -> None:
+    part = manifest.pipeline
+    if scale == 0 and service.name == part.upstream.service:
+        raise BadInput(
+            f"{part.rancher_compose}: services.{service.name}.scale is 0",
+            hint="It is the service that the gateway sends requests to: give it 1 or more.",
+        )
+    fixed = next((port.host for port in service.ports if port.host), 0)
+    if scale > 1 and fixed:
+        raise BadInput(
+            f"{part.compose}: services.{service.name}.ports: {scale} containers cannot share the port {fixed}",
+            hint=f"Leave the host's port out, or set its scale in {part.rancher_compose} to 1.",
+        )
 
 
 def _health(manifest: Manifest, service: StackService) -> HealthCheck | None:
@@ -126,26 +144,4 @@ def _health(manifest: Manifest, service: StackService) -> HealthCheck | None:
         interval=health.interval,
         timeout=health.timeout,
         retries=health.retries,
-    )
-
-
-def probe_command(health: Health, port: int) -> str:
-    """A line of POSIX sh that asks the container's own port with what its image has: curl, wget or Python.
-
-    The reason is printed on failure, so that it shows in the engine's health log; proxies are not for loopback.
-    """
-    url = shlex.quote(f"http://127.0.0.1:{port}{health.path}")
-    seconds = max(1, round(health.timeout))
-    python = (
-        "import sys, urllib.request as r\n"
-        "try: r.urlopen(sys.argv[1], timeout=float(sys.argv[2]))\n"
-        "except OSError as error: sys.exit(str(error))"
-    )
-    return (
-        f"u={url}; export no_proxy=127.0.0.1; "
-        f'if command -v curl >/dev/null; then curl -fsS -m {seconds} -o /dev/null "$u"; '
-        f'elif command -v wget >/dev/null; then o=$(wget -T {seconds} -O /dev/null "$u" 2>&1) '
-        '|| { echo "$o"; exit 1; }; '
-        f'elif command -v python3 >/dev/null; then python3 -c {shlex.quote(python)} "$u" {seconds}; '
-        'else echo "the image has no curl, wget or python3 to probe with"; exit 1; fi'
     )

@@ -18,13 +18,12 @@ _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 
 def interpolate(text: str, lookup: Lookup, *, where: str) -> str:
     """`text` with $VAR, ${VAR}, ${VAR:-default}, ${VAR-default}, ${VAR:?message}, ${VAR?message}, ${VAR:+other},
-    ${VAR+other} and $$ replaced, defaults being interpolated themselves; what is unset becomes empty, as in compose.
+    ${VAR+other} and $$ replaced, as compose does it: what is unset becomes empty, a default is interpolated itself, and
+    only when it is needed. `lookup` is asked for every variable that stands in the text, needed or not.
 
     Raises BadInput, naming `where`, for what is required and missing, and for what compose would not take either.
     """
-    filled, rest = _fill(text, 0, lookup, where, inside=False)
-    assert rest == len(text)  # noqa: S101 - _fill outside of braces only stops at the end
-    return filled
+    return _fill(text, 0, lookup, where, inside=False)[0]
 
 
 def secret_mark(name: str) -> str:
@@ -36,9 +35,10 @@ def secrets_in(text: str) -> tuple[str, ...]:
     return tuple(_MARK.findall(text))
 
 
-def show_secrets_by_name(text: str) -> str:
-    """A definition's text as it may be written down: `${NAME}` where a secret goes."""
-    return _MARK.sub(r"${\1}", text)
+def as_written(text: str) -> str:
+    """A definition's text as it may be written down, in the syntax that `interpolate` reads: `${NAME}` where a secret
+    goes, `$$` for a dollar sign."""
+    return _MARK.sub(r"${\1}", text.replace("$", "$$"))
 
 
 def fill_secrets(text: str, secrets: Mapping[str, Secret]) -> str:
@@ -49,11 +49,15 @@ def fill_secrets(text: str, secrets: Mapping[str, Secret]) -> str:
 def _fill(text: str, at: int, lookup: Lookup, where: str, *, inside: bool) -> tuple[str, int]:
     """Text from `at` filled in up to the end, or, inside braces, up to the closing one; and where that is."""
     done: list[str] = []
+    depth = 0
     while at < len(text):
-        if inside and text[at] == "}":
+        char = text[at]
+        if inside and depth == 0 and char == "}":
             break
-        if text[at] != "$":
-            done.append(text[at])
+        if char != "$":
+            # Braces of a default's own, as in ${LIMITS:-{"rate": 5}}, are counted.
+            depth += (char == "{") - (char == "}")
+            done.append(char)
             at += 1
         elif text[at + 1 : at + 2] == "$":
             done.append("$")
@@ -75,29 +79,35 @@ def _braced(text: str, at: int, lookup: Lookup, where: str) -> tuple[str, int]:
         raise _invalid(text, where)
     at = name.end()
     operator = next((op for op in _OPERATORS if text.startswith(op, at)), "")
-    word, at = _fill(text, at + len(operator), lookup, where, inside=True) if operator else ("", at)
+    value = lookup(name[0], bool(operator))
+    there = value is not None and (bool(value) or not operator.startswith(":"))
+    needed = there if operator.endswith("+") else not there
+    word = ""
+    if operator:
+        word, at = _fill(text, at + len(operator), lookup if needed else _mention(lookup), where, inside=True)
     if text[at : at + 1] != "}":
         raise _invalid(text, where)
-    return _value(name[0], operator, word, lookup(name[0], bool(operator)), where), at + 1
+    if operator.endswith("?") and needed:
+        raise BadInput(
+            f"{where}: ${{{name[0]}}} is required: {as_written(word) or 'it is not set'}",
+            hint=f"Set the environment variable {name[0]} and run this again.",
+        )
+    if operator and needed:
+        return word, at + 1
+    return ("" if operator.endswith("+") else value or ""), at + 1
 
 
-def _value(name: str, operator: str, word: str, value: str | None, where: str) -> str:
-    there = value is not None and (bool(value) or not operator.startswith(":"))
-    match operator.lstrip(":"):
-        case "-":
-            return value if there and value is not None else word
-        case "+":
-            return word if there else ""
-        case "?" if not there:
-            raise BadInput(
-                f"{where}: ${{{name}}} is required: {word or 'it is not set'}",
-                hint=f"Set the environment variable {name} and run this again.",
-            )
-    return value or ""
+def _mention(lookup: Lookup) -> Lookup:
+    """Asks for what stands in a word that is not needed, and lets nothing in it be missing."""
+
+    def mentioned(name: str, _: bool) -> str:
+        return lookup(name, True) or "set"
+
+    return mentioned
 
 
 def _invalid(text: str, where: str) -> BadInput:
     return BadInput(
-        f"{where}: {show_secrets_by_name(text)!r} has a $ that starts no variable",
+        f"{where}: {text!r} has a $ that starts no variable",
         hint="Write $$ for a dollar sign, ${NAME}, ${NAME:-default} or ${NAME:?message} for a variable.",
     )

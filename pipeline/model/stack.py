@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.model.interpolate import show_secrets_by_name
+from pipeline.model.interpolate import as_written
 
 State = Literal["healthy", "starting", "unhealthy", "running", "stopped"]
 
@@ -26,6 +26,10 @@ class HealthCheck(_Part, frozen=True, kw_only=True):
     timeout: float = 30.0
     retries: int = 3
     start_period: float = 0.0
+
+
+NO_HEALTH = HealthCheck(test=("NONE",))
+"""Switches off what the image has."""
 
 
 class Mount(_Part, frozen=True, kw_only=True):
@@ -95,10 +99,14 @@ class Definition(_Part, frozen=True, kw_only=True):
     upstream_port: int = 80
 
     def text(self) -> str:
-        """As JSON, secrets by name: the same definition gives the same text. What records keep."""
-        return show_secrets_by_name(
-            msgspec.json.encode(self, order="deterministic").decode().replace("\\u0000", "\x00")
+        """As JSON, secrets by name: the same definition gives the same text, another one another. What records keep."""
+        services = tuple(
+            msgspec.structs.replace(
+                service, environment={name: as_written(text) for name, text in service.environment.items()}
+            )
+            for service in self.services
         )
+        return msgspec.json.encode(msgspec.structs.replace(self, services=services), order="deterministic").decode()
 
     def digest(self) -> str:
         return hashlib.sha256(self.text().encode()).hexdigest()
@@ -123,7 +131,8 @@ class Stack:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundContainer:
     """A container of a stack as the platform reports it; `created` in seconds since 1970 by the platform's clock,
-    `digest` of the definition that it was made from. One that runs `once` is done when it has exited with 0."""
+    `digest` of the definition that it was made from. One that runs `once` is done when it has exited with 0; a listing
+    knows no exit code but 0 (1 stands for all others)."""
 
     id: str
     name: str
