@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -13,10 +13,12 @@ import msgspec
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress, GatewayAddress, RegistryAddress
 from pipeline.model.secret import Secret
+from pipeline.model.strict import convert
 
 LOCAL = "local"
 BRANCHES = {"master": "stage", "main": "stage", "production": "production"}
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)?")
+_PORTS = {"http": 80, "https": 443, "tcp": 2375, "ssh": 22}
 _ALIASES = {
     "KONG_ADMIN_URL": "kong_admin",
     "KONG_CLIENT_CERT": "kong_cert",
@@ -67,7 +69,8 @@ class FilePart(_Part, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that is set, for one environment. `variables` are the process's, for compose files and secrets."""
+    """All that is set, for one environment. `registry` is where images are pushed, `pulling` the same for the platform
+    that pulls them, `variables` are the process's, for compose files and secrets."""
 
     root: str
     services: str
@@ -87,12 +90,13 @@ class Settings:
     actor: str
     pipeline_url: str
     pipeline_iid: int
+    pulling: RegistryAddress
     variables: Mapping[str, str] = field(repr=False)
 
     def secret(self, name: str) -> Secret | None:
         """A service's secret from the variables, the environment's own (`STAGE_NAME`) first."""
-        value = _lookup(self.variables, self.environment, name)
-        return None if value is None else Secret(value)
+        value = _find(self.variables, self.environment, name)[1]
+        return Secret(value) if value else None
 
 
 def merge_files(files: tuple[tuple[str, object], ...]) -> FilePart:
@@ -113,7 +117,7 @@ def choose_environment(file: FilePart, *, flag: str | None, branch: str, in_ci: 
             f"{chosen!r} cannot be an environment's name",
             hint="Use a-z, 0-9 and -, as in local, stage, review/my-branch.",
         )
-    known = {LOCAL, *file.environments}
+    known = {LOCAL, *file.environments, *file.branches.values()}
     if chosen and chosen not in known:
         raise BadInput(
             f"the environment {chosen!r} is not in invoke.yaml",
@@ -126,23 +130,16 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
     """The settings of one environment. Raises BadInput where a variable contradicts the file's endpoint."""
     part = file.environments.get(environment, EnvironmentPart())
 
-    def get(name: str, default: str = "") -> str:
-        value = _lookup(variables, environment, name)
-        return default if value is None else value
+    def get(name: str) -> str:
+        return _find(variables, environment, name)[1]
 
     def endpoint(name: str, from_file: str, path: str) -> str:
-        return _endpoint(get(name), from_file, name, f"environments.{environment}.{path}")
+        return _endpoint(_find(variables, environment, name), from_file, f"pipeline.environments.{environment}.{path}")
 
     local = environment == LOCAL
-    build = EngineAddress(
-        host=get("DOCKER_HOST"), tls_verify=_is_on(get("DOCKER_TLS_VERIFY")), cert_path=get("DOCKER_CERT_PATH")
-    )
+    build = _engine(get, "")
     platform_host = endpoint("PLATFORM_DOCKER_HOST", part.platform.host, "platform.host")
-    platform = EngineAddress(
-        host=platform_host,
-        tls_verify=_is_on(get("PLATFORM_DOCKER_TLS_VERIFY")),
-        cert_path=get("PLATFORM_DOCKER_CERT_PATH"),
-    )
+    platform = replace(_engine(get, "PLATFORM_"), host=platform_host)
     return Settings(
         root=root,
         services=file.services,
@@ -158,12 +155,8 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
             client_key=get("KONG_CLIENT_KEY"),
             ca_cert=get("KONG_CA_CERT"),
         ),
-        registry=RegistryAddress(
-            host=get("CI_REGISTRY"),
-            prefix=(file.registry or get("CI_REGISTRY_IMAGE")).rstrip("/"),
-            user=get("CI_REGISTRY_USER"),
-            password=Secret(get("CI_REGISTRY_PASSWORD")),
-        ),
+        registry=_registry(file, get, "CI_REGISTRY"),
+        pulling=_registry(file, get, "CI_DEPLOY" if get("CI_DEPLOY_USER") else "CI_REGISTRY"),
         hosts=tuple(get("KONG_TARGET_HOST").replace(",", " ").split()),
         upstream=part.upstream,
         deploy_timeout=part.deploy_timeout,
@@ -183,25 +176,59 @@ def in_ci(variables: Mapping[str, str]) -> bool:
     return _is_on(variables.get("GITLAB_CI", ""))
 
 
-def _lookup(variables: Mapping[str, str], environment: str, name: str) -> str | None:
+def _engine(get: Callable[[str], str], prefix: str) -> EngineAddress:
+    return EngineAddress(
+        host=get(f"{prefix}DOCKER_HOST"),
+        # As the docker command has it: any value but none turns it on, `0` as well.
+        tls_verify=bool(get(f"{prefix}DOCKER_TLS_VERIFY")),
+        cert_path=get(f"{prefix}DOCKER_CERT_PATH"),
+    )
+
+
+def _registry(file: FilePart, get: Callable[[str], str], who: str) -> RegistryAddress:
+    return RegistryAddress(
+        host=get("CI_REGISTRY"),
+        prefix=(file.registry or get("CI_REGISTRY_IMAGE")).rstrip("/"),
+        user=get(f"{who}_USER"),
+        password=Secret(get(f"{who}_PASSWORD")),
+    )
+
+
+def _find(variables: Mapping[str, str], environment: str, name: str) -> tuple[str, str]:
+    """The variable that is set (the environment's own, the plain one, the first pipeline's) and its value; ("", "")
+    when none is. An empty one counts as unset, as GitLab hands over variables that are not for this job."""
     prefix = re.sub(r"[^A-Z0-9]", "_", environment.upper())
-    for candidate in (f"{prefix}_{name}", name, _ALIASES.get(name, "")):
+    own = f"{prefix}_{name}" if prefix else ""
+    for candidate in (own, name, _ALIASES.get(name, "")):
         if candidate and variables.get(candidate):
-            return variables[candidate]
-    return None
+            return candidate, variables[candidate].encode(errors="replace").decode()
+    return "", ""
 
 
-def _endpoint(variable: str, from_file: str, name: str, path: str) -> str:
+def _endpoint(variable: tuple[str, str], from_file: str, path: str) -> str:
     """The endpoint that the file names, or the variable's when it names none: two different hosts are a mistake."""
-    for where, url in ((path, from_file), (name, variable)):
-        if url and not urlsplit(url).netloc and not url.startswith(("unix://", "npipe://")):
-            raise BadInput(f"{where}: {_clean(url)!r} should be a URL", hint="For example http://127.0.0.1:8001.")
-    if from_file and variable and urlsplit(from_file).netloc != urlsplit(variable).netloc:
+    name, value = variable
+    there, here = _authority(path, from_file), _authority(name, value)
+    if from_file and value and there != here:
         raise BadInput(
-            f"{name} names {_clean(variable)}, but invoke.yaml has {_clean(from_file)} at {path}",
+            f"{name} names {_clean(value)}, but invoke.yaml has {_clean(from_file)} at {path}",
             hint=f"Unset {name} (is it another environment's?), or change the file.",
         )
-    return variable or from_file
+    return value or from_file
+
+
+def _authority(where: str, url: str) -> tuple[str, int | None]:
+    """What two names of one endpoint have in common: host and port, or a socket's path."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if url and parts.scheme in ("unix", "npipe"):
+        return url, None
+    if url and not (parts.scheme and parts.hostname):
+        raise BadInput(f"{where}: {_clean(url)!r} should be a URL", hint="For example http://127.0.0.1:8001.")
+    return parts.hostname or "", port
 
 
 def _clean(url: str) -> str:
@@ -214,11 +241,11 @@ def _local(local: bool, port: int) -> str:
 
 
 def _is_on(value: str) -> bool:
-    return value.lower() not in ("", "0", "false", "no")
+    return value.lower() not in ("", "0", "false", "no", "off")
 
 
 def _number(name: str, value: str) -> int:
-    if value and not value.isdigit():
+    if value and not re.fullmatch(r"[0-9]+", value):
         raise BadInput(f"{name} {value!r} is not a number", hint=f"Unset {name}, or give it GitLab's value.")
     return int(value or 0)
 
@@ -242,9 +269,10 @@ def _over(below: dict[str, object], above: Mapping[str, object]) -> dict[str, ob
 
 
 def _convert(name: str, content: object) -> FilePart:
-    try:
-        return msgspec.convert({} if content is None else content, FilePart)
-    except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at ")
-        where = path.strip("`").replace("$", "pipeline", 1) or "pipeline"
-        raise BadInput(f"{name}: {where}: {what}", hint="docs/contract.md lists every setting.") from error
+    return convert(
+        {} if content is None else content,
+        FilePart,
+        file=name,
+        above="pipeline",
+        documented="docs/contract.md lists every setting.",
+    )

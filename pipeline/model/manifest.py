@@ -5,21 +5,22 @@ The file may be a real Node package.json: only `uri`, `name`'s absence and what 
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 
 from pipeline.errors import BadInput
+from pipeline.model.strict import convert
 
 SERVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?")
-_URI = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
+# What every Kong takes literally: with any other character a Kong before 3 reads the path as a regular expression.
+_URI = re.compile(r"/[A-Za-z0-9._~/-]*")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(\.\*)?(:[0-9]+)?")
 _METHOD = re.compile(r"[A-Z]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED_VARIABLES = ("version", "branch", "stack")
+_RESERVED_VARIABLES = ("version", "branch", "stack", "ENVIRONMENT")
+_LONGEST_SECONDS = 3600
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,11 +126,10 @@ def parse_manifest(text: bytes, *, file: str, default_name: str) -> Manifest:
     Raises BadInput naming the file, the path of the key and the value.
     """
     try:
-        found = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_File)
-    except msgspec.ValidationError as error:
-        raise _invalid(file, str(error)) from error
+        content = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} is not JSON: {error}", hint="Mend the file; `jq . FILE` shows the place.") from error
+    found = convert(content, _File, file=file, documented="docs/contract.md lists every key and its type.")
     if found.uri is None:
         raise BadInput(
             f"{file}: uri is missing", hint='Say where the service answers, for example { "uri": "/ws/cities" }.'
@@ -178,7 +178,7 @@ def _check(manifest: Manifest) -> None:
     for name in part.secrets:
         _match(manifest, "pipeline.secrets", name, _VARIABLE, "the name of an environment variable")
         if name in _RESERVED_VARIABLES:
-            raise _wrong(manifest, "pipeline.secrets", name, "a name other than version, branch and stack")
+            raise _wrong(manifest, "pipeline.secrets", name, "a name other than version, branch, stack and ENVIRONMENT")
     if not 1 <= part.upstream.port <= 65535:
         raise _wrong(manifest, "pipeline.upstream.port", part.upstream.port, "a port from 1 to 65535")
     if part.keep < 1:
@@ -206,12 +206,13 @@ def _check_probes(manifest: Manifest) -> None:
     if health is not None:
         if not re.fullmatch(r"/[!-~]*", health.path):
             raise _wrong(manifest, "pipeline.health.path", health.path, "a path with a leading slash, no spaces")
-        if health.interval < 0.1 or health.timeout <= 0 or health.retries < 1:
+        seconds = (0.1 <= health.interval <= _LONGEST_SECONDS) and (0 < health.timeout <= _LONGEST_SECONDS)
+        if not seconds or health.retries < 1:
             raise _wrong(
                 manifest,
                 "pipeline.health",
                 f"interval {health.interval}, timeout {health.timeout}, retries {health.retries}",
-                "interval from 0.1 s, timeout above 0 s, retries from 1",
+                f"interval from 0.1 s and timeout above 0 s, both up to {_LONGEST_SECONDS} s, retries from 1",
             )
     if verify is not None and verify.path and not re.fullmatch(r"/[!-~]*", verify.path):
         raise _wrong(manifest, "pipeline.verify.path", verify.path, "a path with a leading slash, no spaces")
@@ -226,29 +227,3 @@ def _match(manifest: Manifest, key: str, value: str, pattern: re.Pattern[str], w
 
 def _wrong(manifest: Manifest, key: str, value: object, wanted: str) -> BadInput:
     return BadInput(f"{manifest.file}: {key}: {value!r} cannot be used", hint=f"It should be {wanted}.")
-
-
-def _invalid(file: str, message: str) -> BadInput:
-    """msgspec's message with the path in the words of the file: `pipeline.health.path: Expected `str`, got `int``."""
-    what, _, path = message.partition(" - at ")
-    where = path.strip("`").removeprefix("$").removeprefix(".")
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
-    if unknown is None:
-        return BadInput(f"{file}: {where or 'the file'}: {what}", hint="docs/contract.md lists every key and its type.")
-    known = _known_keys(where)
-    close = difflib.get_close_matches(unknown[1], known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(sorted(known))}."
-    return BadInput(f"{file}: {where}.{unknown[1]} is an unknown key", hint=hint)
-
-
-def _known_keys(where: str) -> tuple[str, ...]:
-    parts: Mapping[str, type[msgspec.Struct]] = {
-        "pipeline": Pipeline,
-        "pipeline.upstream": Upstream,
-        "pipeline.health": Health,
-        "pipeline.verify": Verify,
-        "pipeline.verify.expect": Expect,
-        "pipeline.plugins[...]": Plugin,
-        "pipeline.images[...]": ImageSource,
-    }
-    return parts.get(where, ImageSource).__struct_fields__

@@ -54,7 +54,8 @@ class Lease:
 
 
 def lease_name(environment: str, service: str) -> str:
-    return f"{environment.replace('/', '-')}.{service}"
+    """No two environments share one: `_` is in none of their names."""
+    return f"{environment.replace('/', '_')}.{service}"
 
 
 def encode_record(record: Record) -> bytes:
@@ -62,5 +63,6 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(text: bytes) -> Record:
-    """The record in `text`; one from a newer toolkit keeps what this one knows of it."""
+    """The record in `text`; one from a newer toolkit keeps what this one knows of it. Raises ValueError for a text that
+    is no record."""
     return msgspec.json.decode(text, type=Record)

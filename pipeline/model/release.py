@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -98,21 +99,23 @@ def make_release(manifest: Manifest, checkout: Checkout, environment: str) -> Re
 def slug_of(branch: str) -> str:
     """GitLab's CI_COMMIT_REF_SLUG of a branch: lower case, 63 bytes, all but 0-9a-z becomes `-`, none at the ends.
 
-    A name of which nothing remains (日本) becomes `b-` and 6 digits of its hash, because a name must not be empty.
+    A name of which nothing remains (日本) becomes `b-` and 8 characters of its hash, because a name must not be empty.
     """
     slug = re.sub(r"[^0-9a-z]", "-", branch.lower())[:63].strip("-")
     return slug or f"b-{_digest(branch)}"
 
 
 def stack_name(service: str, slug: str, ending: str, branch: str) -> str:
-    """`<service>-<slug><ending>` in 63 characters: a longer slug is cut and gets 6 digits of the branch's hash, so that
-    two branches never share a name because of the cut."""
+    """`<service>-<slug><ending>` in 63 characters: a longer slug is cut and gets 8 characters of the branch's hash (40
+    bits), so that two branches do not share a name because of the cut."""
     whole = f"{service}-{slug}{ending}"
     if len(whole) <= STACK_LIMIT:
         return whole
-    room = STACK_LIMIT - len(service) - len(ending) - len("--123456")
-    return f"{service}-{slug[:room].rstrip('-')}-{_digest(branch)}{ending}"
+    told = _digest(branch)
+    room = STACK_LIMIT - len(service) - len(ending) - len(told) - len("--")
+    return f"{service}-{slug[:room].rstrip('-')}-{told}{ending}"
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+    """8 characters of a-z and 2-7."""
+    return base64.b32encode(hashlib.sha256(text.encode(errors="surrogateescape")).digest())[:8].decode().lower()

@@ -34,6 +34,8 @@ def status_document(snapshot: Snapshot, *, now: float) -> dict[str, object]:
     """What `invoke status --json` prints: one entry per stack, newest first within its service. Ages in seconds."""
     stacks = sorted(snapshot.stacks, key=lambda stack: (stack.service, -stack.created, stack.name))
     known = {stack.name for stack in stacks}
+    # Of a platform that could not be read nothing is known: then no route is called one without a stack.
+    read = "platform" not in {source for source, _ in snapshot.missing}
     return {
         "schema_version": STATUS_VERSION,
         "environment": snapshot.environment,
@@ -41,7 +43,7 @@ def status_document(snapshot: Snapshot, *, now: float) -> dict[str, object]:
         "routes_without_stack": [
             {"route": route.label, "paths": list(route.paths), "upstream": route.upstream}
             for route in snapshot.routes
-            if route.owner.ours and route.owner.stack not in known
+            if read and route.owner.ours and route.owner.stack not in known
         ],
         "missing": [{"source": source, "reason": reason} for source, reason in snapshot.missing],
     }

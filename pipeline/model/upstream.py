@@ -19,7 +19,8 @@ def upstream_url(stack: FoundStack, upstream: Upstream, *, published: bool, host
         for inside, outside in container.ports:
             if container.compose_service == upstream.service and inside == f"{upstream.port}/tcp":
                 address, _, port = outside.rpartition(":")
-                return f"http://{host if address in ('0.0.0.0', '::', '') else address}:{port}"
+                everywhere = address in ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound here: it is read
+                return f"http://{host if everywhere else address}:{port}"
     raise Failed(
         f"{stack.name} publishes no port for {upstream.service}:{upstream.port}",
         hint=f'Add ports: ["{upstream.port}"] to {upstream.service} in the compose file, or set upstream: network.',
