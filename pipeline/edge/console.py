@@ -10,6 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.model.secret import SHOWN, Secret
 
 _SHORTEST_MASKED = 4
+_SHORTEST_MASKED_LINE = 8
 
 
 class Console:
@@ -21,15 +22,16 @@ class Console:
         self._secrets: tuple[str, ...] = ()
 
     def mask(self, secrets: Iterable[Secret]) -> None:
-        """From now on these are shown as [secret]. Very short ones are not: masking `1` would garble every number."""
-        values = {secret.reveal() for secret in secrets if len(secret.reveal()) >= _SHORTEST_MASKED}
-        self._secrets = tuple(sorted(values | set(self._secrets), key=len, reverse=True))
+        """From now on these are shown as [secret]: a key of several lines also line by line, as logs come. Very short
+        ones are not: masking `1` would garble every number."""
+        values = {part for secret in secrets for part in _parts(secret.reveal())}
+        self._secrets = tuple(sorted(values | set(self._secrets), key=lambda value: (-len(value), value)))
 
     def result(self, text: str) -> None:
-        print(self._masked(text), file=self._out, flush=True)
+        self._print(text, self._out)
 
     def tell(self, text: str) -> None:
-        print(self._masked(text), file=self._err, flush=True)
+        self._print(text, self._err)
 
     def teller(self, prefix: str) -> Callable[[str], None]:
         """`tell` with a word in front of every line."""
@@ -40,10 +42,21 @@ class Console:
         where = f"{prefix}: " if prefix else ""
         self.tell(f"error: {where}{_one_line(error.what)}\nnext:  {_one_line(error.hint)}")
 
+    def _print(self, text: str, stream: TextIO) -> None:
+        """What the terminal cannot show is shown by its code: a log is no reason to stop."""
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        masked = self._masked(text)
+        print(masked.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
     def _masked(self, text: str) -> str:
         for value in self._secrets:
             text = text.replace(value, SHOWN)
         return text
+
+
+def _parts(value: str) -> set[str]:
+    lines = {line for line in value.splitlines() if len(line) >= _SHORTEST_MASKED_LINE}
+    return lines | ({value} if len(value) >= _SHORTEST_MASKED else set())
 
 
 def _one_line(text: str) -> str:

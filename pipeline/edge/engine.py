@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
 from pipeline.model.address import EngineAddress
@@ -23,13 +25,26 @@ def open_engine(address: EngineAddress) -> APIClient:
     """
     import docker
 
+    class Client(docker.APIClient):
+        """Already the first request, in the constructor, must not look at REQUESTS_CA_BUNDLE or a proxy."""
+
+        @property
+        def trust_env(self) -> bool:
+            return False
+
+        @trust_env.setter
+        def trust_env(self, value: bool) -> None: ...
+
+    class Docker(docker.DockerClient):
+        """Knows where the docker command would go: its variables, its context, the socket."""
+
+        def __init__(self, *words: Any, **named: Any) -> None:
+            self.api = Client(*words, **named)
+
     with engine_errors(address, "connect"):
         if not address.host:
-            client = docker.from_env(timeout=ENGINE_TIMEOUT, version="auto").api
-        else:
-            client = docker.APIClient(base_url=address.host, tls=_tls(address), timeout=ENGINE_TIMEOUT, version="auto")
-        client.trust_env = False
-        return client
+            return Docker.from_env(timeout=ENGINE_TIMEOUT, version="auto").api
+        return Client(base_url=address.host, tls=_tls(address), timeout=ENGINE_TIMEOUT, version="auto")
 
 
 @contextmanager
@@ -40,6 +55,7 @@ def engine_errors(address: EngineAddress, doing: str) -> Iterator[None]:
     """
     import docker.errors
     import requests.exceptions
+    import urllib3.exceptions
 
     try:
         yield
@@ -53,7 +69,14 @@ def engine_errors(address: EngineAddress, doing: str) -> Iterator[None]:
         raise BadInput(
             f"{address}: TLS: {error}", hint="Set DOCKER_CERT_PATH to the folder with ca, cert, key."
         ) from error
-    except (requests.exceptions.RequestException, docker.errors.DockerException, OSError) as error:
+    except (
+        requests.exceptions.RequestException,
+        # What a stream that breaks off raises is not wrapped by requests.
+        urllib3.exceptions.HTTPError,
+        docker.errors.StreamParseError,
+        docker.errors.DockerException,
+        OSError,
+    ) as error:
         raise Unreachable(
             f"{address} does not answer ({doing}): {_root(error)}",
             hint="Start it (`systemctl start docker`, or `make engine` here), or set DOCKER_HOST to one that runs.",
@@ -76,15 +99,21 @@ def is_conflict(error: PipelineError) -> bool:
     return isinstance(error, EngineAnswered) and error.status == 409
 
 
+def seconds_of(timestamp: str) -> float:
+    """The engine's RFC 3339 time with nanoseconds, as seconds since 1970."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", timestamp).replace("Z", "+00:00")).timestamp()
+
+
 def _tls(address: EngineAddress) -> TLSConfig | bool:
-    if not address.cert_path:
+    """As the docker command has it: certificates lie in ~/.docker when nothing else is said."""
+    if not (address.cert_path or address.tls_verify):
         return False
     import os.path
 
     from docker.tls import TLSConfig
 
     def part(name: str) -> str:
-        return os.path.join(address.cert_path, name)
+        return os.path.join(address.cert_path or os.path.expanduser("~/.docker"), name)
 
     return TLSConfig(
         client_cert=(part("cert.pem"), part("key.pem")),

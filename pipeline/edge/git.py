@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, Failed
+from pipeline.model.artifact import OWN_OUTPUTS
 from pipeline.model.release import Checkout
 
-_OUTPUTS = (":(exclude)build/*/artifact.json", ":(exclude)artifacts/createKongApi.*", ":(exclude)artifacts/kong.*")
-_SECONDS = 30
+_SECONDS = 60
+_COMMIT = re.compile(r"[0-9a-f]{8,64}")
+# A git hook sets these for its own repository, which need not be the one that we look at.
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +35,17 @@ class Worktree:
 def read_worktree(root: Path, variables: Mapping[str, str]) -> Worktree:
     """The commit, the branch and the uncommitted changes, read once for all services of the repository.
 
-    Raises BadInput when there is no git, no commit or no branch and no CI variable says it either.
+    Raises BadInput when there is no git, no commit or no branch and no CI variable says it either, and when there is a
+    repository that git refuses to read: what it would have said of changes cannot be guessed.
     """
-    commit = variables.get("CI_COMMIT_SHA") or _commit(root)
-    branch = variables.get("CI_COMMIT_REF_NAME") or _branch(root)
-    known = _git(root, "show", "-s", "--format=%ct%x00%an%x00%s", commit, "--")
+    commit, branch = variables.get("CI_COMMIT_SHA", ""), variables.get("CI_COMMIT_REF_NAME", "")
+    there = _is_repository(root, needed=not (commit and branch))
+    commit = commit or _commit(root)
+    branch = branch or _branch(root)
+    # A commit that a shallow clone left out, or one that is none, is not asked about.
+    known = _git(root, "show", "-s", "--format=%ct%x00%an%x00%s", commit, "--") if _COMMIT.fullmatch(commit) else None
     when, author, subject = known.split("\0", 2) if known else ("0", "", "")
+    origin = variables.get("CI_PROJECT_URL") or _git(root, "remote", "get-url", "origin") or ""
     checkout = Checkout(
         commit=commit,
         branch=branch,
@@ -44,28 +53,57 @@ def read_worktree(root: Path, variables: Mapping[str, str]) -> Worktree:
         committed_at=int(when),
         author=author,
         subject=subject,
-        source=variables.get("CI_PROJECT_URL") or _without_credentials(_git(root, "remote", "get-url", "origin") or ""),
+        source=_without_credentials(origin),
     )
-    return Worktree(checkout=checkout, changed=_changed(root))
+    return Worktree(checkout=checkout, changed=_changed(root) if there else ())
 
 
-def _changed(root: Path) -> tuple[str, ...]:
-    """Paths that are modified or untracked, relative to `root`, which may lie below the repository's top."""
-    listed = _git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".", *_OUTPUTS)
-    prefix = _git(root, "rev-parse", "--show-prefix") if listed else ""
-    return tuple(entry[3:].removeprefix(prefix or "") for entry in (listed or "").split("\0") if entry)
-
-
-def _commit(root: Path) -> str:
-    commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}")
-    if commit:
-        return commit
-    if _git(root, "rev-parse", "--git-dir") is None:
+def _is_repository(root: Path, *, needed: bool) -> bool:
+    """Whether git reads `root` as (part of) a repository. `needed`: nothing else says commit and branch."""
+    try:
+        done = _run(root, "rev-parse", "--git-dir")
+    except FileNotFoundError as error:
+        if not needed:
+            return False
+        raise BadInput(
+            "git is not installed, and nothing else says which commit this is",
+            hint="Install git, or set CI_COMMIT_SHA and CI_COMMIT_REF_NAME.",
+        ) from error
+    if done.returncode == 0:
+        return True
+    if any((folder / ".git").exists() for folder in (root.absolute(), *root.absolute().parents)):
+        words = " ".join(done.stderr.decode(errors="replace").split())
+        raise BadInput(
+            f"git refuses to read {root}: {words}",
+            hint=f"If it is owned by another user: git config --global --add safe.directory {root.absolute()}",
+        )
+    if needed:
         raise BadInput(
             f"{root} is not in a git repository",
             hint="Run `git init` and commit, or set CI_COMMIT_SHA and CI_COMMIT_REF_NAME.",
         )
-    raise BadInput(f"{root} has no commit yet", hint="A release is a commit: `git add -A && git commit` first.")
+    return False
+
+
+def _changed(root: Path) -> tuple[str, ...]:
+    """Paths that are modified or untracked, relative to `root`, which may lie below the repository's top."""
+    ours = (f":(exclude){pattern}" for pattern in OWN_OUTPUTS)
+    done = _run(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".", *ours)
+    if done.returncode:
+        raise Failed(
+            f"git could not tell what has changed in {root}: {' '.join(done.stderr.decode(errors='replace').split())}",
+            hint="`git status` there tells more.",
+        )
+    listed = os.fsdecode(done.stdout)
+    prefix = _git(root, "rev-parse", "--show-prefix") if listed else ""
+    return tuple(entry[3:].removeprefix(prefix or "") for entry in listed.split("\0") if entry)
+
+
+def _commit(root: Path) -> str:
+    commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}")
+    if not commit:
+        raise BadInput(f"{root} has no commit yet", hint="A release is a commit: `git add -A && git commit` first.")
+    return commit
 
 
 def _branch(root: Path) -> str:
@@ -81,15 +119,21 @@ def _branch(root: Path) -> str:
 def _git(root: Path, *words: str) -> str | None:
     """git's answer without its line end, or None when it says no or is not there."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "--no-optional-locks", *words],
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        done = _run(root, *words)
     except FileNotFoundError:
         return None
     return done.stdout.decode(errors="replace").rstrip("\n") if done.returncode == 0 else None
+
+
+def _run(root: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    variables = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK} | {"LC_ALL": "C"}
+    own = ("-C", str(root), "--no-optional-locks", "-c", "log.showSignature=false")
+    try:
+        return subprocess.run(["git", *own, *words], capture_output=True, timeout=_SECONDS, check=False, env=variables)
+    except subprocess.TimeoutExpired as error:
+        raise Failed(
+            f"git {words[0]} in {root} did not end within {_SECONDS} s", hint="Try `git status` there by hand."
+        ) from error
 
 
 def _without_credentials(url: str) -> str:

@@ -11,7 +11,7 @@ class Records(Protocol):
     """Append-only history of one environment."""
 
     def append(self, record: Record) -> Record:
-        """Keeps the record, with `at` set by the platform's clock, and gives it back. A second call adds a second one."""
+        """Keeps the record, with `at` set by the platform's clock, and gives it back. A second call adds another."""
 
     def all(self) -> tuple[Record, ...]:
         """Every record of the environment, oldest first. Reads only."""
@@ -25,7 +25,7 @@ class Leases(Protocol):
         the same holder is refused as well."""
 
     def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
-        """The lease with a later end, or None when it was lost (broken, or taken over after it ran out)."""
+        """The lease with a later end, or None when it was lost: broken, or run out, whether taken over or not."""
 
     def release(self, lease: Lease) -> None:
         """Gives it up. A second call, or one for a lease that was lost, changes nothing."""

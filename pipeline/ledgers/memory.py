@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from dataclasses import replace
 
 import msgspec
 
 from pipeline.model.clock import Clock
-from pipeline.model.record import Lease, Record
+from pipeline.model.record import Lease, Record, decode_record, encode_record
 
 
 class MemoryRecords:
@@ -19,7 +20,7 @@ class MemoryRecords:
         self._records: list[Record] = []
 
     def append(self, record: Record) -> Record:
-        kept = msgspec.structs.replace(record, at=self._clock.now())
+        kept = decode_record(encode_record(msgspec.structs.replace(record, at=self._clock.now())))
         self._records.append(kept)
         return kept
 
@@ -33,19 +34,21 @@ class MemoryLeases:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._leases: dict[str, Lease] = {}
+        self._one_at_a_time = threading.Lock()
 
     def take(self, name: str, *, holder: str, seconds: float) -> Lease | None:
-        found = self.find(name)
-        if found is not None and not found.expired:
-            return None
-        now = self._clock.now()
-        lease = Lease(name=name, token=uuid.uuid4().hex, holder=holder, taken=now, expires=now + seconds, now=now)
-        self._leases[name] = lease
-        return lease
+        with self._one_at_a_time:
+            found = self.find(name)
+            if found is not None and not found.expired:
+                return None
+            now = self._clock.now()
+            lease = Lease(name=name, token=uuid.uuid4().hex, holder=holder, taken=now, expires=now + seconds, now=now)
+            self._leases[name] = lease
+            return lease
 
     def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
-        found = self._leases.get(lease.name)
-        if found is None or found.token != lease.token:
+        found = self.find(lease.name)
+        if found is None or found.token != lease.token or found.expired:
             return None
         now = self._clock.now()
         self._leases[lease.name] = replace(found, expires=now + seconds, now=now)

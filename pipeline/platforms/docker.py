@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.edge.engine import engine_errors, is_conflict, is_missing
+from pipeline.edge.engine import engine_errors, is_conflict, is_missing, seconds_of
 from pipeline.edge.streams import merged_lines
 from pipeline.errors import Failed, PipelineError, Refused
 from pipeline.model.address import EngineAddress, RegistryAddress
@@ -18,7 +18,6 @@ from pipeline.platforms.docker_payload import (
     container_name,
     container_payload,
     found_container,
-    seconds_of,
     state_of,
     volume_name,
     volumes_of,
@@ -42,34 +41,34 @@ class DockerPlatform:
 
     def stacks(self) -> tuple[FoundStack, ...]:
         with engine_errors(self._address, "list the containers"):
-            label = f"{LABEL}environment={self._environment}"
-            listed = self._list(label=[label])
+            mine = [f"{LABEL}environment={self._environment}"]
+            listed = self._list(label=mine)
+            running = any(container["State"] == "running" for container in listed)
             health = {
                 container["Id"]: value
-                for value in ("healthy", "unhealthy", "starting")
-                if any(container["State"] == "running" for container in listed)
-                for container in self._list(label=[label], health=[value])
+                for value in (("healthy", "unhealthy", "starting") if running else ())
+                for container in self._list(label=mine, health=[value])
             }
+            # A listing has the exit codes in words for people only; this asks for one of them.
+            ended = any(container["State"] == "exited" for container in listed)
+            well_ended = {container["Id"] for container in self._list(label=mine, exited=["0"])} if ended else set()
         found: dict[str, list[tuple[FoundContainer, Mapping[str, str]]]] = {}
         for container in listed:
             labels = container["Labels"]
             if name := labels.get(f"{LABEL}stack"):
                 state = state_of(container["State"], health.get(container["Id"], ""))
-                found.setdefault(name, []).append((found_container(container, state), labels))
+                failed = container["State"] == "exited" and container["Id"] not in well_ended
+                part = replace(found_container(container, state), exit_code=int(failed))
+                found.setdefault(name, []).append((part, labels))
         stacks = (_stack(name, parts) for name, parts in found.items())
         return tuple(sorted(stacks, key=lambda stack: (stack.created, stack.name)))
 
     def observe(self, name: str) -> FoundStack | None:
-        parts = []
-        for container in self._containers(name):
-            try:
-                details = self._inspect(container["Id"])
-            except PipelineError as error:
-                if is_missing(error):
-                    continue
-                raise
-            state = details["State"]
-            parts.append((_detailed(container, details, state), container["Labels"]))
+        parts = [
+            (_detailed(container, details), container["Labels"])
+            for container in self._containers(name)
+            if (details := self._find(container["Id"])) is not None
+        ]
         return _stack(name, parts) if parts else None
 
     def start(self, stack: Stack, secrets: Mapping[str, Secret]) -> None:
@@ -86,32 +85,40 @@ class DockerPlatform:
     def remove(self, containers: Sequence[FoundContainer]) -> None:
         for container in containers:
             try:
+                self._stop(container)
                 with engine_errors(self._address, f"remove the container {container.name}"):
-                    # docker-py waits this long on top of its own time-out; the container's own StopTimeout wins.
-                    self._client.stop(container.id)
                     self._client.remove_container(container.id, v=True, force=True)
             except PipelineError as error:
+                # 409: somebody else is removing it just now.
                 if not (is_missing(error) or is_conflict(error)):
                     raise
 
     def logs(self, name: str, *, tail: int, follow: bool) -> Iterator[str]:
         streams = {}
-        for container in self._containers(name):
-            short = f"{container['Labels'].get(f'{LABEL}compose-service', '?')}.{container['Id'][:6]}"
-            with engine_errors(self._address, f"read the log of {short}"):
-                streams[short] = self._client.logs(
-                    container["Id"], stream=True, follow=follow, tail=tail or "all", stdout=True, stderr=True
-                )
-        yield from merged_lines(streams)
+        try:
+            for container in self._containers(name):
+                short = f"{container['Labels'].get(f'{LABEL}compose-service', '?')}.{container['Id'][:6]}"
+                with engine_errors(self._address, f"read the log of {short}"):
+                    streams[short] = self._client.logs(
+                        container["Id"], stream=True, follow=follow, tail=tail or "all", stdout=True, stderr=True
+                    )
+            with engine_errors(self._address, f"read the logs of {name}"):
+                yield from merged_lines(streams)
+        finally:
+            for stream in streams.values():
+                stream.close()
 
     def explain(self, name: str) -> tuple[str, ...]:
         lines = []
         for container in self._containers(name):
-            state = self._inspect(container["Id"])["State"]
-            health = state.get("Health") or {}
-            lines.append(f"{container['Names'][0].lstrip('/')}: {_described(state, health)}")
+            details = self._find(container["Id"])
+            if details is None:
+                continue
+            health = details["State"].get("Health") or {}
+            lines.append(f"{container['Names'][0].lstrip('/')}: {_described(details['State'], health)}")
             for probe in (health.get("Log") or [])[-1:]:
-                output = " ".join(probe["Output"].split())[:_HEALTH_OUTPUT]
+                # The end of it: there is the reason in what most programs print.
+                output = " ".join(probe["Output"].split())[-_HEALTH_OUTPUT:]
                 lines.append(f"  health check exited with {probe['ExitCode']}: {output or '(no output)'}")
         return tuple(lines)
 
@@ -119,19 +126,60 @@ class DockerPlatform:
         self, stack: Stack, service: StackService, number: int, secrets: Mapping[str, Secret], digest: str
     ) -> None:
         name = container_name(stack, service, number, digest)
-        payload = container_payload(stack, service, secrets)
+        container = self._create(name, container_payload(stack, service, secrets), stack)
+        if container is None:
+            return
         try:
-            with engine_errors(self._address, f"create the container {name}"):
-                created = self._client.create_container_from_config(payload, name)  # type: ignore[no-untyped-call]  # its stubs
+            with engine_errors(self._address, f"start the container {name}"):
+                self._client.start(container)
         except PipelineError as error:
-            if not is_conflict(error):
+            ports = ", ".join(str(port.host) for port in service.ports if port.host)
+            if not ports or not isinstance(error, Failed):
                 raise
-            created = self._inspect(name)
-            self._refuse_foreign(name, created["Config"]["Labels"] or {}, stack)
-            if created["State"]["Running"]:
-                return
-        with engine_errors(self._address, f"start the container {name}"):
-            self._client.start(created["Id"])
+            raise Failed(
+                f"{stack.name}: {service.name}, which publishes the port {ports}, could not be started: {error.what}",
+                hint=f"Is {ports} free on {self._address}? An older stack may have it: without a port of the host's "
+                '(ports: ["80"]) stacks run side by side.',
+            ) from error
+
+    def _create(self, name: str, payload: Mapping[str, object], stack: Stack) -> str | None:
+        """The id of a container that is to be started, new or left by an earlier run; None when it runs."""
+        for _ in range(2):
+            try:
+                with engine_errors(self._address, f"create the container {name}"):
+                    created = self._client.create_container_from_config(payload, name)  # type: ignore[no-untyped-call]  # its stubs
+                return str(created["Id"])
+            except PipelineError as error:
+                if not is_conflict(error):
+                    raise
+            found = self._find(name)
+            if found is None:
+                continue
+            self._refuse_foreign(name, found["Config"]["Labels"] or {}, stack)
+            state = found["State"]
+            if state["Paused"]:
+                with engine_errors(self._address, f"unpause the container {name}"):
+                    self._client.unpause(found["Id"])
+            if state["Running"]:
+                return None
+            if state["Status"] not in ("dead", "removing"):
+                return str(found["Id"])
+            with engine_errors(self._address, f"remove the container {name}"):
+                self._client.remove_container(found["Id"], v=True, force=True)
+        raise Failed(
+            f"{self._address} has a container {name} that can neither be started nor removed",
+            hint=f"Look at it with `docker inspect {name}`, then run this again.",
+        )
+
+    def _stop(self, container: FoundContainer) -> None:
+        """In the container's own grace time. It is said again here because docker-py waits for the answer as long as
+        that and its time-out, and knows 10 s only."""
+        details = self._find(container.id)
+        if details is None or not details["State"]["Running"]:
+            return
+        grace = details["Config"].get("StopTimeout")
+        with engine_errors(self._address, f"stop the container {container.name}"):
+            self._client.stop(container.id, timeout=_STOP_SECONDS if grace is None else grace)
 
     def _refuse_foreign(self, name: str, labels: Mapping[str, str], stack: Stack) -> None:
         if labels.get(f"{LABEL}environment") != stack.environment or labels.get(f"{LABEL}stack") != stack.name:
@@ -145,11 +193,12 @@ class DockerPlatform:
         labels = {f"{LABEL}environment": stack.environment, f"{LABEL}service": stack.service}
         with engine_errors(self._address, f"create the volume {name}"):
             volume = self._client.create_volume(name, labels=labels)
-        found = volume.get("Labels") or {}
-        if found.get(f"{LABEL}environment", stack.environment) != stack.environment:
+        # One without labels was made by hand for this: its name is promised.
+        found = labels | (volume.get("Labels") or {})
+        if found != found | labels:
             raise Refused(
-                f"the volume {name} belongs to the environment {found[f'{LABEL}environment']}",
-                hint="Give the service or the environment another name.",
+                f"the volume {name} belongs to {found[f'{LABEL}service']} in {found[f'{LABEL}environment']}",
+                hint="Two names make one: give the service, the environment or the volume another name.",
             )
 
     def _ensure_image(self, image: str) -> None:
@@ -184,12 +233,17 @@ class DockerPlatform:
 
     def _list(self, **filters: list[str]) -> list[dict[str, Any]]:
         """All containers that match, running or not. The engine has no pages: one answer is the real end."""
-        # docker-py's own `containers()` drops the health filter's list form; the API takes JSON.
-        return self._client.containers(all=True, filters=json.loads(json.dumps(filters)))  # type: ignore[no-any-return]
+        return self._client.containers(all=True, filters=filters)  # type: ignore[no-any-return]
 
-    def _inspect(self, container: str) -> dict[str, Any]:
-        with engine_errors(self._address, f"inspect the container {container}"):
-            return self._client.inspect_container(container)  # type: ignore[no-any-return]
+    def _find(self, container: str) -> dict[str, Any] | None:
+        """The container's details by name or id, or None."""
+        try:
+            with engine_errors(self._address, f"inspect the container {container}"):
+                return self._client.inspect_container(container)  # type: ignore[no-any-return]
+        except PipelineError as error:
+            if is_missing(error):
+                return None
+            raise
 
 
 def _stack(name: str, parts: Sequence[tuple[FoundContainer, Mapping[str, str]]]) -> FoundStack:
@@ -207,13 +261,14 @@ def _stack(name: str, parts: Sequence[tuple[FoundContainer, Mapping[str, str]]])
     )
 
 
-def _detailed(container: Mapping[str, Any], details: Mapping[str, Any], state: Mapping[str, Any]) -> FoundContainer:
-    from dataclasses import replace
-
+def _detailed(listed: Mapping[str, Any], details: Mapping[str, Any]) -> FoundContainer:
+    state = details["State"]
     health = (state.get("Health") or {}).get("Status", "")
-    found = found_container(container, state_of(state["Status"], "" if health == "none" else health))
     return replace(
-        found, restarts=details["RestartCount"], exit_code=state["ExitCode"], created=seconds_of(details["Created"])
+        found_container(listed, state_of(state["Status"], "" if health == "none" else health)),
+        restarts=details["RestartCount"],
+        exit_code=state["ExitCode"],
+        created=seconds_of(details["Created"]),
     )
 
 

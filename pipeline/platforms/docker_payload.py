@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+import math
 from collections.abc import Mapping
-from datetime import datetime
 
 from pipeline.model.image import LABEL
 from pipeline.model.interpolate import fill_secrets
@@ -25,8 +25,10 @@ def volume_name(stack: Stack, short: str) -> str:
 
 
 def container_name(stack: Stack, service: StackService, number: int, digest: str) -> str:
-    """Unique per definition, so that a changed one is started beside the old one before that goes."""
-    return f"{stack.name}.{service.name}.{number}-{digest[:8]}"
+    """Unique per definition, so that a changed one is started beside the old one before that goes, and per environment:
+    two of them on one engine may run the same release."""
+    told = hashlib.sha256(f"{stack.environment} {digest}".encode()).hexdigest()[:8]
+    return f"{stack.name}.{service.name}.{number}-{told}"
 
 
 def dashed(environment: str) -> str:
@@ -53,7 +55,7 @@ def container_payload(stack: Stack, service: StackService, secrets: Mapping[str,
         "WorkingDir": service.working_dir or None,
         "Hostname": service.hostname or None,
         "StopSignal": service.stop_signal or None,
-        "StopTimeout": None if service.stop_seconds is None else round(service.stop_seconds),
+        "StopTimeout": None if service.stop_seconds is None else math.ceil(service.stop_seconds),
         "Healthcheck": None if service.health is None else _health(service.health),
     }
     return payload | {key: value for key, value in optional.items() if value is not None}
@@ -82,8 +84,9 @@ def found_container(listed: Mapping[str, object], state: State) -> FoundContaine
 
 
 def state_of(status: str, health: str) -> State:
-    """Our state from the engine's `State.Status` and `State.Health.Status` (empty without a health check)."""
-    if status not in ("running", "paused"):
+    """Our state from the engine's `State.Status` and `State.Health.Status` (empty without a health check). One that is
+    paused answers nothing: it counts as stopped."""
+    if status != "running":
         return "starting" if status in ("created", "restarting") else "stopped"
     match health:
         case "healthy":
@@ -93,11 +96,6 @@ def state_of(status: str, health: str) -> State:
         case "starting":
             return "starting"
     return "running"
-
-
-def seconds_of(timestamp: str) -> float:
-    """The engine's RFC 3339 time with nanoseconds, as seconds since 1970."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", timestamp).replace("Z", "+00:00")).timestamp()
 
 
 def volumes_of(definition: Definition) -> tuple[str, ...]:
