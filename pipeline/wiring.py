@@ -17,7 +17,7 @@ from pipeline.edge.repository import Folder, find_folders, find_root, read_setti
 from pipeline.errors import BadInput, Refused
 from pipeline.model.manifest import Manifest, check_together, parse_manifest
 from pipeline.model.release import Release, make_release
-from pipeline.settings import Settings, choose_environment, in_ci, make_settings, merge_files
+from pipeline.settings import LOCAL, Settings, choose_environment, in_ci, make_settings, merge_files
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -85,7 +85,7 @@ class Session:
         branch = self.variables.get("CI_COMMIT_REF_NAME", "")
         environment = choose_environment(file, flag=self.choice.environment, branch=branch, in_ci=in_ci(self.variables))
         settings = make_settings(file, root=str(self.root), environment=environment, variables=self.variables)
-        self.console.mask((settings.registry.password, settings.gateway.token))
+        self.console.mask((settings.registry.password, settings.pulling.password, settings.gateway.token))
         return settings
 
     @cached_property
@@ -130,7 +130,7 @@ class Session:
         from pipeline.platforms.docker import DockerPlatform
 
         return DockerPlatform(
-            self._platform_client, self.settings.platform_engine, self.require_environment(), self.settings.registry
+            self._platform_client, self.settings.platform_engine, self.require_environment(), self.settings.pulling
         )
 
     @cached_property
@@ -179,7 +179,14 @@ class Session:
     def _platform_client(self) -> APIClient:
         from pipeline.edge.engine import open_engine
 
-        return open_engine(self.settings.platform_engine)
+        settings = self.settings
+        if settings.in_ci and settings.environment != LOCAL and not settings.platform_engine.host:
+            # The job's own engine is where images are built; it ends with the job, and its stacks with it.
+            raise BadInput(
+                f"the environment {settings.environment!r} has no platform",
+                hint="Set PLATFORM_DOCKER_HOST, or platform.host of the environment in invoke.yaml.",
+            )
+        return open_engine(settings.platform_engine)
 
     def _release(self, manifest: Manifest, folder: Folder) -> Release:
         checkout = self.worktree.of(str(folder.path.relative_to(self.root)))

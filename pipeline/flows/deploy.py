@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
-from pipeline.errors import Failed
+from pipeline.errors import Failed, PipelineError, Refused
 from pipeline.model.clock import Clock, Deadline
 from pipeline.model.release import DIRTY
 from pipeline.model.secret import Secret
@@ -17,6 +18,8 @@ _POLL_SECONDS = 0.2
 _STABLE_SECONDS = 2.0
 _TOO_MANY_RESTARTS = 3
 _LOG_LINES = 30
+
+Verdict = Literal["ready", "waiting", "failed"]
 
 
 class Outcome(StrEnum):
@@ -43,6 +46,18 @@ class DeployPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A deployment that is to be made, in at most `timeout` seconds. `finished`: an earlier one of this very stack was
+    finished, so that requests may be going to it, and what runs of it stays when this one fails."""
+
+    stack: Stack
+    decided: DeployPlan
+    secrets: Mapping[str, Secret]
+    timeout: float
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """What `deploy` did; `found` is the stack as it runs now."""
 
@@ -52,71 +67,70 @@ class Deployment:
 
 
 def plan(stack: Stack, stacks: tuple[FoundStack, ...], *, force: bool) -> DeployPlan:
-    """Decides from what runs in the environment. Pure: the same stacks give the same plan."""
-    digest = stack.definition.digest()
+    """Decides from what runs in the environment. Pure: the same stacks give the same plan.
+
+    Raises Refused when the stack's name is another service's.
+    """
     same_name = next((found for found in stacks if found.name == stack.name), None)
-    if same_name is not None:
-        return _plan_existing(stack, same_name, digest)
-    unchanged = unchanged_stack(stack, stacks)
-    if unchanged is not None and not force:
-        return DeployPlan(outcome=Outcome.UNCHANGED, stack=unchanged.name, reason=f"unchanged since {unchanged.name}")
-    return DeployPlan(outcome=Outcome.NEW, stack=stack.name, reason="a new stack, beside what runs now")
+    if same_name is None:
+        unchanged = unchanged_stack(stack, stacks)
+        if unchanged is not None and not force:
+            return _unchanged(unchanged)
+        return DeployPlan(outcome=Outcome.NEW, stack=stack.name, reason="a new stack, beside what runs now")
+    if same_name.service != stack.service:
+        raise Refused(
+            f"{stack.name} is a stack of the service {same_name.service!r}, not of {stack.service!r}",
+            hint="Two services' and branches' names make one: rename the branch, or one service (pipeline.name).",
+        )
+    return _plan_existing(stack, same_name, force=force)
 
 
 def unchanged_stack(stack: Stack, stacks: tuple[FoundStack, ...]) -> FoundStack | None:
     """The newest stack of the same service and branch when it runs, whole, what `stack` would run."""
     of_branch = [found for found in stacks if (found.service, found.branch) == (stack.service, stack.branch)]
     newest = max(of_branch, key=lambda found: found.created, default=None)
-    if newest is None or newest.sameness != stack.sameness or not newest.serves:
-        return None
-    if newest.version.endswith(DIRTY) and newest.version != stack.version:
-        # Equal today; but nobody can get it back from a commit.
-        return None
-    return newest if len(newest.containers) == _containers(stack.definition) else None
+    return newest if newest is not None and _runs_the_same(newest, stack) else None
 
 
 def deploy(
-    stack: Stack,
+    attempt: Attempt,
     platform: Platform,
     *,
-    secrets: Mapping[str, Secret],
-    decided: DeployPlan,
-    timeout: float,
     clock: Clock,
     tell: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
 ) -> Deployment:
-    """Carries a plan out and waits until the stack is healthy, at most `timeout` seconds.
+    """Carries a plan out and waits until the stack is healthy. `go_on` raises when the lease is no longer ours.
 
     A stack that fails is removed again, with its log shown first; what served before still does. So it is on Ctrl-C.
     A second call finds the stack as it is and changes nothing. Raises Failed with the reason.
     """
     started = clock.monotonic()
+    stack = attempt.stack
     before = platform.observe(stack.name)
     try:
-        platform.start(stack, secrets)
-        _wait_until_ready(stack, platform, Deadline(clock, timeout), tell)
+        platform.start(stack, attempt.secrets)
+        _wait_until_ready(stack, platform, Deadline(clock, attempt.timeout), tell)
     except BaseException as error:
-        if isinstance(error, Failed):
-            _show(stack, platform, tell)
-        if decided.outcome is Outcome.NEW or isinstance(error, Failed):
-            _remove_own(stack, platform, before, tell)
+        _clean_up(attempt, platform, before, error, tell)
         raise
+    go_on()
     _remove_replaced(stack, platform, tell)
     found = platform.observe(stack.name)
     if found is None:
         raise Failed(
             f"{stack.name} was removed by somebody else while it was deployed", hint="Run `invoke deploy` again."
         )
-    return Deployment(plan=decided, found=found, seconds=clock.monotonic() - started)
+    return Deployment(plan=attempt.decided, found=found, seconds=clock.monotonic() - started)
 
 
-def judge(definition: Definition, digest: str, found: FoundStack | None) -> tuple[str, str]:
+def judge(definition: Definition, digest: str, found: FoundStack | None) -> tuple[Verdict, str]:
     """`("ready", "")`, `("waiting", for what)` or `("failed", why)`. Pure."""
-    containers = tuple(one for one in (found.containers if found else ()) if one.digest == digest)
+    containers = _of_definition(found, digest)
     for container in containers:
         if why := _failure(container):
             return "failed", why
-    missing = _containers(definition) - len(containers)
+    missing = _count(definition) - len(containers)
     if missing:
         return "waiting", f"{missing} containers to be there"
     waiting = [one for one in containers if one.state == "starting"]
@@ -125,22 +139,36 @@ def judge(definition: Definition, digest: str, found: FoundStack | None) -> tupl
     return "ready", ""
 
 
-def _plan_existing(stack: Stack, found: FoundStack, digest: str) -> DeployPlan:
-    current = tuple(container for container in found.containers if container.digest == digest)
+def _plan_existing(stack: Stack, found: FoundStack, *, force: bool) -> DeployPlan:
+    current = _of_definition(found, stack.definition.digest())
     older = len(found.containers) - len(current)
-    whole = len(current) == _containers(stack.definition) and all(
+    whole = len(current) == _count(stack.definition) and all(
         container.state in ("healthy", "running") or container.done for container in current
     )
     if whole and not older:
         return DeployPlan(outcome=Outcome.SAME, stack=stack.name, reason="it already runs as defined")
     if older and not current:
+        # In place, the next commit has this stack's name; and an image may be built anew from the same sources.
+        if _runs_the_same(found, stack) and not force:
+            return _unchanged(found)
         return DeployPlan(outcome=Outcome.REPLACED, stack=stack.name, reason="its definition changed")
     return DeployPlan(outcome=Outcome.COMPLETED, stack=stack.name, reason="an earlier run did not finish it")
 
 
+def _unchanged(found: FoundStack) -> DeployPlan:
+    return DeployPlan(outcome=Outcome.UNCHANGED, stack=found.name, reason=f"unchanged since {found.name}")
+
+
+def _runs_the_same(found: FoundStack, stack: Stack) -> bool:
+    """Equal and whole. What was made from uncommitted changes is not: nobody can get it back from a commit."""
+    if found.version.endswith(DIRTY) and found.version != stack.version:
+        return False
+    return found.sameness == stack.sameness and found.serves and len(found.containers) == _count(stack.definition)
+
+
 def _wait_until_ready(stack: Stack, platform: Platform, deadline: Deadline, tell: Callable[[str], None]) -> None:
     digest = stack.definition.digest()
-    stable_since: float | None = None
+    ready_with: float | None = None
     told = ""
     while True:
         found = platform.observe(stack.name)
@@ -148,10 +176,13 @@ def _wait_until_ready(stack: Stack, platform: Platform, deadline: Deadline, tell
         if verdict == "failed":
             raise Failed(f"{stack.name} does not run: {why}", hint="Its log is above. Mend it and deploy again.")
         if verdict == "ready":
-            stable_since = deadline.left if stable_since is None else stable_since
-            if _has_health(stack.definition) or stable_since - deadline.left >= _STABLE_SECONDS:
+            ready_with = deadline.left if ready_with is None else ready_with
+            probed = any(container.state == "healthy" for container in _of_definition(found, digest))
+            if probed or ready_with - deadline.left >= _STABLE_SECONDS:
                 return
             why = "it to stay up"
+        else:
+            ready_with = None
         if deadline.passed:
             raise Failed(
                 f"{stack.name} was not healthy after {deadline.seconds:g} s, waiting for {why}",
@@ -174,20 +205,41 @@ def _failure(container: FoundContainer) -> str:
     return ""
 
 
-def _show(stack: Stack, platform: Platform, tell: Callable[[str], None]) -> None:
-    for line in platform.explain(stack.name):
+def _clean_up(
+    attempt: Attempt,
+    platform: Platform,
+    before: FoundStack | None,
+    error: BaseException,
+    tell: Callable[[str], None],
+) -> None:
+    """Shows a failure's log and removes what never served. Says what it could not do: the error itself comes first."""
+    name = attempt.stack.name
+    steps: list[Callable[[], None]] = [lambda: _remove_own(attempt, platform, before, tell)]
+    if isinstance(error, Failed):
+        steps.insert(0, lambda: _show(name, platform, tell))
+    for step in steps:
+        try:
+            step()
+        except PipelineError as another:
+            tell(f"cleaning {name} up: {another.what}; the next run goes on from here")
+
+
+def _show(name: str, platform: Platform, tell: Callable[[str], None]) -> None:
+    for line in platform.explain(name):
         tell(line)
-    for line in platform.logs(stack.name, tail=_LOG_LINES, follow=False):
+    for line in platform.logs(name, tail=_LOG_LINES, follow=False):
         tell(line)
 
 
-def _remove_own(stack: Stack, platform: Platform, before: FoundStack | None, tell: Callable[[str], None]) -> None:
-    """Removes what this run made; containers that were there before it stay."""
-    there = {container.id for container in before.containers} if before is not None else set()
-    found = platform.observe(stack.name)
-    made = tuple(container for container in (found.containers if found else ()) if container.id not in there)
+def _remove_own(attempt: Attempt, platform: Platform, before: FoundStack | None, tell: Callable[[str], None]) -> None:
+    """Removes what this run made, and what an earlier run of the same definition made and never finished."""
+    digest = attempt.stack.definition.digest()
+    there = before.containers if before is not None else ()
+    kept = {container.id for container in there if attempt.finished or container.digest != digest}
+    found = platform.observe(attempt.stack.name)
+    made = tuple(container for container in (found.containers if found else ()) if container.id not in kept)
     if made:
-        tell(f"removing {stack.name} again")
+        tell(f"removing {attempt.stack.name} again")
         platform.remove(made)
 
 
@@ -200,9 +252,9 @@ def _remove_replaced(stack: Stack, platform: Platform, tell: Callable[[str], Non
         platform.remove(older)
 
 
-def _containers(definition: Definition) -> int:
+def _of_definition(found: FoundStack | None, digest: str) -> tuple[FoundContainer, ...]:
+    return tuple(one for one in (found.containers if found else ()) if one.digest == digest)
+
+
+def _count(definition: Definition) -> int:
     return sum(service.scale for service in definition.services)
-
-
-def _has_health(definition: Definition) -> bool:
-    return any(service.health is not None for service in definition.services)

@@ -44,7 +44,8 @@ def holding(
 ) -> Iterator[Hold]:
     """Holds the lease for the body, renewed in the background, released at the end whatever happens.
 
-    Waits up to `wait` seconds for whoever has it, then raises Refused naming the holder.
+    Waits up to `wait` seconds for whoever has it, then raises Refused naming the holder. `leases` is used by one thread
+    at a time: by this one before and after, by the background while the body runs, so the body must not use it.
     """
     lease = _take(leases, name, holder, Deadline(clock, wait), tell)
     hold = Hold(leases, lease)
@@ -55,30 +56,38 @@ def holding(
             hold.renew()
 
     thread = threading.Thread(target=beat, name=f"lease {name}", daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield hold
     finally:
         done.set()
         thread.join()
-        leases.release(lease)
+        _release(leases, lease, tell)
 
 
 def _take(leases: Leases, name: str, holder: str, deadline: Deadline, tell: Callable[[str], None]) -> Lease:
     told = False
     while (lease := leases.take(name, holder=holder, seconds=LEASE_SECONDS)) is None:
         found = leases.find(name)
-        if found is None:
-            continue
+        who = found.holder if found is not None else "somebody who gave it up just now"
         if deadline.passed:
-            age = round(found.now - found.taken)
+            ends = f" in {round(found.expires - found.now)} s" if found is not None else ""
+            since = f", since {round(found.now - found.taken)} s" if found is not None else ""
             raise Refused(
-                f"{name} is being changed by {found.holder}, since {age} s",
-                hint=f"Wait for it. A run that died loses the lease by itself in {round(found.expires - found.now)} s; "
+                f"{name} is being changed by {who}{since}",
+                hint=f"Wait for it. A run that died loses the lease by itself{ends}; "
                 "`invoke lock --break` takes it away.",
             )
         if not told:
-            tell(f"waiting for {found.holder}, who is changing {name}")
+            tell(f"waiting for {who}, who is changing {name}")
             told = True
         deadline.pause(_POLL_SECONDS)
     return lease
+
+
+def _release(leases: Leases, lease: Lease, tell: Callable[[str], None]) -> None:
+    """What was done is done: that it could not be given up is said and is no failure of it."""
+    try:
+        leases.release(lease)
+    except PipelineError as error:
+        tell(f"the lease {lease.name} could not be given up ({error.what}); it ends by itself in {LEASE_SECONDS:g} s")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from invoke import Context
+from invoke.context import Context
 
 from pipeline.errors import Refused
 from pipeline.flows import deploy as flow
@@ -41,26 +41,37 @@ def deploy_one(session: Session, work: Work, force: bool) -> bool:
     decided = flow.plan(stack, session.platform.stacks(), force=force)
     session.deployed[work.release.service] = decided.stack
     if not decided.changes:
-        tell(decided.reason if decided.stack != stack.name else f"{decided.stack}: {decided.reason}")
+        tell(_nothing_to_do(decided, stack))
         return False
-    refuse_older_pipeline(session, work, force)
     secrets = read_secrets(session, work, stack)
     with hold(session, work, "deploy") as held:
+        # Once more under the lease: another run may have been here in between.
         decided = flow.plan(stack, session.platform.stacks(), force=force)
+        session.deployed[work.release.service] = decided.stack
+        if not decided.changes:
+            tell(_nothing_to_do(decided, stack))
+            return False
+        refuse_older_pipeline(session, work, force)
         tell(f"{decided.stack}: {decided.reason}")
-        deployment = flow.deploy(
-            stack,
-            session.platform,
-            secrets=secrets,
+        attempt = flow.Attempt(
+            stack=stack,
             decided=decided,
+            secrets=secrets,
             timeout=session.settings.deploy_timeout,
-            clock=session.clock,
-            tell=tell,
+            finished=decided.outcome is flow.Outcome.COMPLETED and _was_finished(session, stack),
         )
-        held.check()
+        deployment = flow.deploy(attempt, session.platform, clock=session.clock, tell=tell, go_on=held.check)
         session.records.append(_record(session, work, stack, deployment))
     tell(f"{decided.stack} is {deployment.found.state} after {deployment.seconds:.1f} s")
     return False
+
+
+def _nothing_to_do(decided: flow.DeployPlan, stack: Stack) -> str:
+    return decided.reason if decided.stack != stack.name else f"{decided.stack}: {decided.reason}"
+
+
+def _was_finished(session: Session, stack: Stack) -> bool:
+    return any((record.verb, record.stack) == ("deploy", stack.name) for record in session.records.all())
 
 
 def hold(session: Session, work: Work, doing: str) -> AbstractContextManager[Hold]:
@@ -85,14 +96,18 @@ def refuse_dirty(work: Work) -> None:
 
 
 def refuse_older_pipeline(session: Session, work: Work, force: bool) -> None:
-    if session.settings.pipeline_iid and not force:
-        refuse_older(
-            session.records.all(),
-            service=work.release.service,
-            branch=work.release.branch,
-            iid=session.settings.pipeline_iid,
-            project=project_of(session.settings.pipeline_url),
-        )
+    """Tells when it cannot be told which is newer."""
+    if force:
+        return
+    warning = refuse_older(
+        session.records.all(),
+        service=work.release.service,
+        branch=work.release.branch,
+        iid=session.settings.pipeline_iid,
+        project=project_of(session.settings.pipeline_url),
+    )
+    if warning:
+        session.console.teller(work.release.service)(warning)
 
 
 def record_of(session: Session, work: Work, verb: str, stack: str, seconds: float) -> Record:
