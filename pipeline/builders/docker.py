@@ -18,7 +18,7 @@ from pipeline.edge.clock import SystemClock
 from pipeline.edge.context import Context, digest, made_context, read_context
 from pipeline.edge.engine import EngineAnswered, engine_errors, is_missing
 from pipeline.edge.tar import pack
-from pipeline.errors import Failed
+from pipeline.errors import Failed, PipelineError
 from pipeline.model import image as labels
 from pipeline.model.address import EngineAddress, RegistryAddress
 from pipeline.model.clock import Clock
@@ -186,7 +186,7 @@ class DockerBuilder:
 
     def _run(self, context: Context, dockerfile: Dockerfile, steps: BuildLog, options: Mapping[str, Any]) -> str:
         doing = f"build {dockerfile.file}"
-        with _disconnecting(self._client):
+        with _disconnecting(self._client), _without_the_request():
             with engine_errors(self._address, doing):
                 stream = self._client.build(
                     fileobj=pack(context),  # type: ignore[arg-type]  # requests streams any iterator of bytes
@@ -246,6 +246,15 @@ def _built(compose_service: str, reference: str, found: Mapping[str, Any], own: 
         fingerprint=own.get(labels.FINGERPRINT_LABEL, ""),
         built_for=own.get(labels.STACK_LABEL, ""),
     )
+
+
+@contextmanager
+def _without_the_request() -> Iterator[None]:
+    """Cuts the client's own exception off: its text has the request's URL, and that the value of every build arg."""
+    try:
+        yield
+    except PipelineError as error:
+        raise error from None
 
 
 @contextmanager

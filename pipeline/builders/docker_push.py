@@ -11,7 +11,7 @@ import msgspec
 from pipeline.builders.base import Listener
 from pipeline.builders.docker_log import error_in, messages_of, progress_line
 from pipeline.edge.engine import engine_errors
-from pipeline.edge.registry import RegistryClient, refusal
+from pipeline.edge.registry import RegistryClient, is_loopback, refusal
 from pipeline.errors import BadInput, Failed, Unreachable
 from pipeline.model import image as labels
 from pipeline.model.address import EngineAddress, RegistryAddress
@@ -126,9 +126,11 @@ class Registries:
         return found["RepoDigests"] or []
 
     def _open(self, reference: Reference) -> RegistryClient:
-        with engine_errors(self.address, "tell which registries are insecure"):
-            configured = self.client.info()["RegistryConfig"]["IndexConfigs"] or {}
-        insecure = not configured.get(reference.registry, {}).get("Secure", True)
+        insecure = is_loopback(reference.registry)
+        if not insecure:
+            with engine_errors(self.address, "tell which registries are insecure"):
+                configured = self.client.info()["RegistryConfig"]["IndexConfigs"] or {}
+            insecure = not configured.get(reference.registry, {}).get("Secure", True)
         return RegistryClient(reference.registry, self.login, insecure=insecure, clock=self.clock)
 
 

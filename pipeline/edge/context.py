@@ -6,6 +6,7 @@ remotecontext). The stream itself is made in tar.py.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -18,6 +19,9 @@ from pipeline.model.artifact import OWN_OUTPUTS
 from pipeline.model.dockerignore import Ignore, Matched, parse_dockerignore
 
 IGNORE_FILE = ".dockerignore"
+CHUNK = 256 * 1024
+_OWN = Ignore().but(*OWN_OUTPUTS)
+_OWN_STARTS = tuple({path.partition("/")[0] + "/" for path in OWN_OUTPUTS})
 _OWN_FOLDERS = frozenset(path.rpartition("/")[0] for path in OWN_OUTPUTS)
 _KINDS = {
     stat.S_IFREG: b"0", stat.S_IFLNK: b"2", stat.S_IFCHR: b"3",
@@ -110,16 +114,36 @@ def _apart(folder: str, path: str, text: bytes, ignore: Ignore) -> Context:
 def digest(context: Context) -> str:
     """64 hex digits of what arrives: paths, kinds, modes, contents; never times, owners or which names are one file."""
     total = hashlib.sha256()
-    contents: dict[str, str] = {}
+    contents: dict[str, bytes] = {}
     for entry in context.entries:
-        if entry.kind == b"0":
-            contents[entry.path] = _content_digest(context.root, entry)
+        if entry.kind == b"1":
+            content = contents[entry.link]
+        else:
+            held = _content_digest(context.root, entry) if entry.kind == b"0" else entry.link
+            content = b"%s\0%d\0%s" % (entry.kind, entry.device, os.fsencode(held))
+            contents[entry.path] = content
         if entry.path not in context.hidden:
-            kind = b"0" if entry.kind == b"1" else entry.kind
-            content = contents.get(entry.link if entry.kind == b"1" else entry.path, entry.link)
-            words = (entry.path, kind.decode(), f"{entry.mode:o}", content, str(entry.device))
-            total.update(b"\0".join(map(os.fsencode, words)) + b"\0\n")
+            total.update(b"%s\0%o\0%s\0\n" % (os.fsencode(entry.path), entry.mode, content))
     return total.hexdigest()
+
+
+def read_pieces(root: str, entry: Entry) -> Iterator[bytes]:
+    """A file's bytes, as many as it had when it was found. Raises BadInput when it is gone, closed to us or shorter."""
+    path = os.path.join(root, entry.path)
+    left = entry.size
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            while left:
+                piece = os.read(file, min(left, CHUNK))
+                if not piece:
+                    raise OSError(errno.EIO, "it became shorter while it was read")
+                left -= len(piece)
+                yield piece
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def read_file(path: str) -> bytes:
@@ -139,6 +163,13 @@ def unreadable(path: str, error: OSError) -> BadInput:
     )
 
 
+def _content_digest(root: str, entry: Entry) -> str:
+    content = hashlib.sha256()
+    for piece in read_pieces(root, entry):
+        content.update(piece)
+    return content.hexdigest()
+
+
 def _find_dockerfile(root: str, dockerfile: str, key: str) -> str:
     candidates = (dockerfile,) if dockerfile else (os.path.join(root, "Dockerfile"), os.path.join(root, "dockerfile"))
     for path in candidates:
@@ -151,15 +182,14 @@ def _find_dockerfile(root: str, dockerfile: str, key: str) -> str:
 
 
 def _read_ignore(file: str) -> Ignore:
-    """The file's patterns and, where it cannot bring them back, the records that this toolkit itself writes."""
-    found = parse_dockerignore(read_file(file), file=file) if os.path.isfile(file) else Ignore()
-    return found.but(*OWN_OUTPUTS)
+    return parse_dockerignore(read_file(file), file=file) if os.path.isfile(file) else Ignore()
 
 
 def _walk(root: str, ignore: Ignore) -> Iterator[Entry]:
     """Every entry that is sent, each folder right before what is in it, its names in the order of their bytes.
 
-    Folders that hold nothing but our own outputs are left out with them: they would make every second build a new one.
+    What the toolkit itself writes is left out whatever the patterns say, and so are folders that hold nothing else:
+    they would make every second build a new one.
     """
     seen: dict[tuple[int, int], str] = {}
     waiting: dict[str, Entry] = {}
@@ -173,6 +203,7 @@ def _walk(root: str, ignore: Ignore) -> Iterator[Entry]:
             continue
         path = prefix + name.name
         ignored, matched = ignore.match(path, above)
+        ignored = ignored or (prefix.startswith(_OWN_STARTS) and _OWN.ignores(path))
         is_folder = name.is_dir(follow_symlinks=False)
         if not ignored and (entry := _entry(root, path, name, seen)) is not None:
             if is_folder and _is_own(path):
@@ -220,12 +251,3 @@ def _entry(root: str, path: str, name: os.DirEntry[str], seen: dict[tuple[int, i
     size = found.st_size if kind == b"0" else 0
     device = found.st_rdev if kind in b"34" else 0
     return Entry(path, kind, found.st_mode & 0o7777, size, found.st_mtime_ns // 10**9, link, device)
-
-
-def _content_digest(root: str, entry: Entry) -> str:
-    path = os.path.join(root, entry.path)
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error) from error

@@ -6,13 +6,11 @@ The bytes are those that GNU tar makes of the same names:
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 
-from pipeline.edge.context import Context, Entry, unreadable
+from pipeline.edge.context import CHUNK, Context, Entry, read_pieces
 
-CHUNK = 256 * 1024
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
 
@@ -39,29 +37,10 @@ def _pieces(context: Context) -> Iterator[bytes]:
         if entry.path not in made:
             yield _header(entry)
             if entry.kind == b"0":
-                yield from _content(context.root, entry)
+                yield from read_pieces(context.root, entry)
+                yield bytes(-entry.size % _BLOCK)
     for name, content in made.items():
         yield _header(Entry(name, b"0", 0o600, len(content), 0)) + content + bytes(-len(content) % _BLOCK)
-
-
-def _content(root: str, entry: Entry) -> Iterator[bytes]:
-    """The file's bytes and the padding. A file that grew is sent as long as it was when it was found."""
-    path = os.path.join(root, entry.path)
-    left = entry.size
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            while left:
-                piece = os.read(file, min(left, CHUNK))
-                if not piece:
-                    raise OSError(errno.EIO, "it became shorter while it was read")
-                left -= len(piece)
-                yield piece
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    yield bytes(-entry.size % _BLOCK)
 
 
 def _header(entry: Entry) -> bytes:

@@ -50,6 +50,8 @@ class Ignore:
 
     def match(self, path: str, above: Matched = ()) -> tuple[bool, Matched]:
         """Whether `path` is ignored, and what to give as `above` for the paths right under it."""
+        if not self.patterns:
+            return False, ()
         ignored = False
         results = []
         for index, pattern in enumerate(self.patterns):

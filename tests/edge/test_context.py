@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.edge.context import Context, digest, read_context
-from pipeline.edge.tar import CHUNK, pack
+from pipeline.edge.context import CHUNK, Context, digest, read_context
+from pipeline.edge.tar import pack
 from pipeline.errors import BadInput
 
 
@@ -131,6 +131,14 @@ def test_what_the_toolkit_writes_into_a_repository_never_changes_a_context(folde
     assert paths(folder) == ["Dockerfile"]
 
 
+def test_no_exception_brings_the_toolkit_s_own_records_back(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("!build/cities/artifact.json\n")
+    (folder / "build" / "cities").mkdir(parents=True)
+    (folder / "build" / "cities" / "artifact.json").touch()
+
+    assert paths(folder) == [".dockerignore", "Dockerfile"]
+
+
 def test_files_of_one_s_own_beside_the_toolkit_s_are_sent_with_their_folders(folder: Path) -> None:
     (folder / "build" / "cities" / "lib").mkdir(parents=True)
     (folder / "build" / "cities" / "artifact.json").touch()
@@ -178,6 +186,8 @@ def test_owners_and_fractions_of_seconds_do_not_reach_the_stream(folder: Path) -
 def test_what_docker_s_cache_ignores_does_not_change_the_digest(folder: Path, change: str) -> None:
     (folder / "a").write_text("same")
     (folder / "b").write_text("same")
+    (folder / "c").symlink_to("a")
+    (folder / "d").symlink_to("a")
     before = digest(context_of(folder))
 
     if change == "touch":
@@ -185,6 +195,8 @@ def test_what_docker_s_cache_ignores_does_not_change_the_digest(folder: Path, ch
     elif change == "link instead of a copy":
         (folder / "b").unlink()
         os.link(folder / "a", folder / "b")
+        (folder / "d").unlink()
+        os.link(folder / "c", folder / "d", follow_symlinks=False)
     elif os.geteuid() == 0:
         os.chown(folder / "a", 1234, 5678)
 
