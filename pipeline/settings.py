@@ -154,6 +154,7 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
             client_cert=get("KONG_CLIENT_CERT"),
             client_key=get("KONG_CLIENT_KEY"),
             ca_cert=get("KONG_CA_CERT"),
+            proxy_ca_cert=get("KONG_PROXY_CA_CERT"),
         ),
         registry=_registry(file, get, "CI_REGISTRY"),
         pulling=_registry(file, get, "CI_DEPLOY" if get("CI_DEPLOY_USER") else "CI_REGISTRY"),

@@ -164,7 +164,11 @@ class Session:
         from pipeline.edge.http import Access, HttpFront
 
         proxy = self.settings.gateway.proxy
-        return HttpFront(Access(url=proxy, ca_file=self.settings.gateway.ca_cert), clock=self.clock) if proxy else None
+        return (
+            HttpFront(Access(url=proxy, ca_file=self.settings.gateway.proxy_ca_cert), clock=self.clock)
+            if proxy
+            else None
+        )
 
     @cached_property
     def lab(self) -> LabGateway:

@@ -21,7 +21,11 @@ class EngineAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayAddress:
-    """Where a gateway's Admin API and its proxy are. An empty `proxy`: no check through the gateway can be made."""
+    """Where a gateway's Admin API and its proxy are. An empty `proxy`: no check through the gateway can be made.
+
+    `ca_cert` is the one CA that the Admin API's certificate may come from, `proxy_ca_cert` the proxy's; empty for those
+    that the machine trusts.
+    """
 
     admin: str
     proxy: str = ""
@@ -29,6 +33,7 @@ class GatewayAddress:
     client_cert: str = ""
     client_key: str = ""
     ca_cert: str = ""
+    proxy_ca_cert: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
