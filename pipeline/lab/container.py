@@ -12,7 +12,7 @@ from pipeline.errors import BadInput, Failed, PipelineError, Refused
 from pipeline.model.address import EngineAddress
 from pipeline.model.image import LABEL
 from pipeline.platforms.docker_network import ensure_network
-from pipeline.platforms.docker_payload import dashed
+from pipeline.platforms.names import dashed
 
 if TYPE_CHECKING:
     from docker import APIClient

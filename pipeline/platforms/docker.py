@@ -14,14 +14,8 @@ from pipeline.model.image import LABEL
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack, StackService
 from pipeline.platforms.docker_network import ensure_network
-from pipeline.platforms.docker_payload import (
-    container_name,
-    container_payload,
-    found_container,
-    state_of,
-    volume_name,
-    volumes_of,
-)
+from pipeline.platforms.docker_payload import container_payload, found_container, state_of
+from pipeline.platforms.names import container_name, volume_name, volumes_of
 
 if TYPE_CHECKING:
     from docker import APIClient

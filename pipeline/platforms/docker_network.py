@@ -8,7 +8,7 @@ from pipeline.edge.engine import engine_errors, is_conflict
 from pipeline.errors import PipelineError, Refused
 from pipeline.model.address import EngineAddress
 from pipeline.model.image import LABEL
-from pipeline.platforms.docker_payload import network_name
+from pipeline.platforms.names import network_name
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 
 from pipeline.model.image import LABEL
 from pipeline.model.interpolate import fill_secrets
 from pipeline.model.secret import Secret
-from pipeline.model.stack import Definition, FoundContainer, HealthCheck, Mount, Stack, StackService, State
+from pipeline.model.stack import FoundContainer, HealthCheck, Mount, Stack, StackService, State
+from pipeline.platforms.names import network_name, volume_name
 
 ONCE_LABEL = "io.rancher.container.start_once"
 _NANOSECONDS = 1_000_000_000
-
-
-def network_name(environment: str) -> str:
-    return f"pipeline-{dashed(environment)}"
-
-
-def volume_name(stack: Stack, short: str) -> str:
-    """Volumes belong to service and environment, and outlive stacks."""
-    return f"{stack.service}-{dashed(stack.environment)}-{short}"
-
-
-def container_name(stack: Stack, service: StackService, number: int, digest: str) -> str:
-    """Unique per definition, so that a changed one is started beside the old one before that goes, and per environment:
-    two of them on one engine may run the same release."""
-    told = hashlib.sha256(f"{stack.environment} {digest}".encode()).hexdigest()[:8]
-    return f"{stack.name}.{service.name}.{number}-{told}"
-
-
-def dashed(environment: str) -> str:
-    return environment.replace("/", "-")
 
 
 def container_payload(stack: Stack, service: StackService, secrets: Mapping[str, Secret]) -> dict[str, object]:
@@ -96,16 +76,6 @@ def state_of(status: str, health: str) -> State:
         case "starting":
             return "starting"
     return "running"
-
-
-def volumes_of(definition: Definition) -> tuple[str, ...]:
-    named = {
-        mount.source
-        for service in definition.services
-        for mount in service.mounts
-        if mount.source and not mount.source.startswith("/")
-    }
-    return tuple(sorted(named | set(definition.volumes)))
 
 
 def _host_config(stack: Stack, service: StackService) -> dict[str, object]:
