@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 import yaml
 
+SERVICES = ("hello", "lonely", "broken")
 HELLO = Path(__file__).parent / "hello"
 ROOT = Path(__file__).parent.parent.parent
 _KEPT = ("PATH", "HOME", "LANG", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "PYTHONPATH", "TMPDIR")
@@ -62,6 +65,9 @@ class Environment:
                 volume.remove(force=True)
         for network in self.engine.networks.list(names=[f"pipeline-{self.name}"]):
             network.remove()
+        for tag in [tag for name in SERVICES for image in self.engine.images.list(name=name) for tag in image.tags]:
+            with contextlib.suppress(docker.errors.APIError):
+                self.engine.images.remove(tag)
         self.engine.close()
 
 
