@@ -108,11 +108,12 @@ class EventSerializer(serializers.ModelSerializer):
         return unicodedata.normalize("NFC", title)
 
     def validate(self, attrs: dict) -> dict:
-        starts_at = attrs["starts_at"]
-        ends_at = attrs.get("ends_at") or end_of_day(starts_at)
+        # Instants: in one time zone Python compares what the clock shows, and that goes back once a year.
+        starts_at = attrs["starts_at"].astimezone(UTC)
+        ends_at = (attrs.get("ends_at") or end_of_day(attrs["starts_at"])).astimezone(UTC)
         if ends_at <= starts_at:
             raise serializers.ValidationError({"ends_at": ["Should be after starts_at."]})
-        return {**attrs, "starts_at": starts_at.astimezone(UTC), "ends_at": ends_at.astimezone(UTC)}
+        return {**attrs, "starts_at": starts_at, "ends_at": ends_at}
 
 
 @extend_schema_field(OpenApiTypes.STR)
@@ -161,8 +162,12 @@ class WindowQuery(serializers.Serializer):
 
     def validate(self, attrs: dict) -> dict:
         since, until = attrs.get("since"), attrs.get("until")
-        if since and until and _comparable(since) >= _comparable(until):
-            raise serializers.ValidationError({"until": ["Should be after since."]})
+        if since and until:
+            # Else they would be in order in one city and not in another.
+            if timezone.is_aware(since) != timezone.is_aware(until):
+                raise serializers.ValidationError({"until": ["Should have an offset if since has one, and else none."]})
+            if since >= until:
+                raise serializers.ValidationError({"until": ["Should be after since."]})
         return attrs
 
     def window(self) -> Window:
@@ -179,10 +184,6 @@ class CityQuery(WindowQuery):
     ordering = serializers.ChoiceField(
         required=False, default="name", choices=[f"{sign}{name}" for name in _CITY_ORDERS for sign in ("", "-")]
     )
-
-
-def _comparable(moment: datetime) -> datetime:
-    return moment if timezone.is_aware(moment) else moment.replace(tzinfo=UTC)
 
 
 @cache

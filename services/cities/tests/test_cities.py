@@ -148,6 +148,7 @@ def test_cities_are_ordered_by_their_events(client, duesseldorf, koeln, new_york
         ("since=0001-01-01", "since"),
         ("until=9999-12-31", "until"),
         ("since=2026-05-02&until=2026-05-01", "until"),
+        ("since=2026-05-02T10:00&until=2026-05-03T10:00Z", "until"),
         (f"search={'x' * 101}", "search"),
         ("search=a%00b", "search"),
     ],

@@ -195,6 +195,13 @@ def test_of_a_local_time_that_the_clock_shows_twice_the_first_is_meant(writing, 
     assert Event.objects.get().starts_at == datetime.fromisoformat("2025-10-26T00:30:00Z")
 
 
+def test_an_event_may_end_at_an_earlier_hand_of_the_clock_when_that_goes_back(writing, duesseldorf):
+    first, second = "2025-10-26T02:30:00+02:00", "2025-10-26T02:10:00+01:00"
+
+    assert writing.post(URL, event(starts_at=first, ends_at=second)).status_code == 201
+    assert list(writing.post(URL, event(starts_at=second, ends_at=first)).json()) == ["ends_at"]
+
+
 def test_events_of_an_unknown_city_are_not_found(client, writing):
     assert client.get("/ws/cities/nowhere/events").status_code == 404
     assert writing.post("/ws/cities/nowhere/events", event()).status_code == 404

@@ -6,6 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Thread
 from urllib.parse import unquote, urlsplit
@@ -133,9 +134,9 @@ def test_a_host_that_is_not_ours_is_refused_and_a_request_without_one_is_not(run
     assert "200 OK" in docker("exec", client, "python", "-c", bare, f"proxy.{served.name}")
 
 
-def test_two_replicas_start_at_once_on_one_volume(images):
+def test_two_replicas_start_at_once_on_one_volume_and_write_at_once(images):
     with stack(*images) as starting:
-        apps = [starting.app(), starting.app()]
+        apps = [starting.app("--env", f"CITIES_WRITER_TOKEN={TOKEN}") for _ in range(2)]
         starting.proxy()
         client = starting.client()
         starting.wait_until_up(client)
@@ -144,7 +145,14 @@ def test_two_replicas_start_at_once_on_one_volume(images):
         assert starting.ask(client, "GET", "/ws/cities").json["count"] == 8
         logs = "".join(docker("logs", app) for app in apps)
         assert logs.count("Applying cities.0001_initial... OK") == 1
-        assert [docker("inspect", "--format", "{{.State.Running}}", app) for app in apps] == ["true", "true"]
+
+        def write(number: int) -> int:
+            city = {**CITY, "slug": f"neuss-{number}"}
+            return starting.ask(client, "POST", "/ws/cities", body=city, **WRITES).status
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(write, range(32))) == {201}
+        assert all("POST" in docker("logs", app) for app in apps)
 
 
 def test_a_request_that_runs_gets_its_answer_when_the_containers_are_stopped(images):
