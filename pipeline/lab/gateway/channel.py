@@ -16,8 +16,11 @@ class Channel(asyncio.Protocol):
     be told from a dead one before a request is put on it.
     """
 
-    def __init__(self, made: Callable[[Channel], None] | None = None) -> None:
+    def __init__(
+        self, made: Callable[[Channel], None] | None = None, gone: Callable[[Channel], None] | None = None
+    ) -> None:
         self._made = made
+        self._gone = gone
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._arrival: asyncio.Future[None] | None = None
@@ -60,6 +63,8 @@ class Channel(asyncio.Protocol):
             self._room.set_result(None)
         if self.on_end is not None and not already_ended:
             self.on_end()
+        if self._gone is not None:
+            self._gone(self)
 
     def pause_writing(self) -> None:
         self._full = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +49,9 @@ class Gateway:
 
     async def stop(self, seconds: float) -> None:
         """Stop accepting, let requests finish within `seconds`, then let go of everything."""
-        await self._admin.drain(seconds)
-        await self._proxy.drain(seconds)
+        await asyncio.gather(self._admin.drain(seconds), self._proxy.drain(seconds))
         self._forwarding.close()
+        await asyncio.sleep(0)  # connections that were aborted are let go of in the loop's next round
         self._store.close()
 
     @property

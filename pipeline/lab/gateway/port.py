@@ -51,13 +51,16 @@ class Port:
         self._server: asyncio.Server | None = None
         self._tasks: dict[asyncio.Task[None], Channel] = {}
         self._waiting: set[Channel] = set()
+        self._open: set[Channel] = set()
         self._draining = False
         self.address = ("", 0)
 
     async def listen(self, host: str, port: int) -> None:
         """Start accepting; `address` is then the real one. OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Channel(self._accept), host or None, port, backlog=1024)
+        self._server = await loop.create_server(
+            lambda: Channel(self._accept, self._open.discard), host or None, port, backlog=1024
+        )
         name = self._server.sockets[0].getsockname()
         self.address = (str(name[0]), int(name[1]))
 
@@ -75,8 +78,12 @@ class Port:
             task.cancel()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
+        # What a client has not taken by now, it does not get.
+        for channel in tuple(self._open):
+            channel.abort()
 
     def _accept(self, channel: Channel) -> None:
+        self._open.add(channel)
         task = asyncio.get_running_loop().create_task(self._converse(channel))
         self._tasks[task] = channel
         task.add_done_callback(self._forget)
@@ -84,9 +91,7 @@ class Port:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a connection failed", "exception": task.exception()}
-            )
+            _report(task.exception())
 
     async def _converse(self, channel: Channel) -> None:
         try:
@@ -131,6 +136,13 @@ class Port:
             exchange.keep_alive = False
             if not exchange.began:
                 await self._refuse(channel, refused.status)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001  a mistake of ours costs one request, not the gateway
+            exchange.keep_alive = False
+            _report(error)
+            if not exchange.began:
+                await self._refuse(channel, 500)
         finally:
             channel.on_end = None
 
@@ -148,6 +160,10 @@ async def linger(channel: Channel) -> None:
                 pass
     except TimeoutError:
         return
+
+
+def _report(error: BaseException | None) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": "a request failed", "exception": error})
 
 
 def _rendered(answer: Answer, connection: Header) -> bytes:

@@ -21,6 +21,7 @@ from pipeline.lab.gateway.upstream import Link, Unconnected, Unresolved, Upstrea
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _BODILESS = frozenset({204, 304})
+_TIMEOUT = 60000
 
 
 class Proxy:
@@ -106,9 +107,9 @@ class _Forward:
         self._started = started
         self._sent_at = started
         service = match.service
-        self._connect_seconds = service["connect_timeout"] / 1000
-        self._read_seconds = service["read_timeout"] / 1000
-        self._write_seconds = service["write_timeout"] / 1000
+        self._connect_seconds = (service["connect_timeout"] or _TIMEOUT) / 1000
+        self._read_seconds = (service["read_timeout"] or _TIMEOUT) / 1000
+        self._write_seconds = (service["write_timeout"] or _TIMEOUT) / 1000
 
     async def run(self) -> None:
         """Try upstreams until one answers; then relay, or say what went wrong."""
@@ -127,7 +128,7 @@ class _Forward:
         peers = self._proxy.routing.balancer.peers(match.service)
         while tries > 0:
             peer = next(peers)
-            link = self._proxy.upstreams.kept(peer) if _may_reuse(request, body) else None
+            link = self._proxy.upstreams.kept(peer) if _may_repeat(request, body) else None
             relay: Relay | None = None
             try:
                 if link is None:
@@ -156,14 +157,15 @@ class _Forward:
                 await self._switch(relay, response)
                 return
             await self._pass_back(relay, response)
+            await relay.stop()
         except BaseException:
             await _abandon(relay, relay.link)
             raise
-        await relay.stop()
         if relay.reusable:
             self._proxy.upstreams.keep(relay.link)
         else:
-            relay.link.channel.close()
+            # What was not sent would keep a closed connection open.
+            relay.link.channel.abort()
 
     async def _pass_back(self, relay: Relay, response: h11.Response) -> None:
         exchange = self._exchange
@@ -171,7 +173,7 @@ class _Forward:
         bodiless = exchange.head.method == "HEAD" or response.status_code in _BODILESS
         length = next((value for name, value in headers if name.lower() == b"content-length"), None)
         chunked = length is None and not bodiless and exchange.head.version == "1.1"
-        if not relay_done(exchange) or (length is None and not bodiless and not chunked):
+        if not exchange.incoming.whole or (length is None and not bodiless and not chunked):
             exchange.keep_alive = False
         framing: list[Header] = [(b"Content-Length", length)] if length is not None else []
         if chunked:
@@ -226,17 +228,8 @@ class _Forward:
         await exchange.answer(Answer(status=status, headers=headers, body=body))
 
 
-def relay_done(exchange: Exchange) -> bool:
-    """Whether the client's request has been read to its end."""
-    return exchange.incoming.whole
-
-
-def _may_reuse(request: Outgoing, body: Body) -> bool:
-    """Only what can be sent again goes over a kept connection: its peer may be closing it at this very moment."""
-    return _may_repeat(request, body)
-
-
 def _may_repeat(request: Outgoing, body: Body) -> bool:
+    """Whether a request may be sent again; only such goes over a kept connection, which may be closing right now."""
     return request.method in _IDEMPOTENT and body.whole
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import h11
@@ -175,20 +174,24 @@ class Relay:
     @property
     def reusable(self) -> bool:
         """Whether the link is between two requests now."""
-        sent = self._sending is None or (self._sending.done() and self._sending.exception() is None)
+        sent = self._sending is None or _ended_well(self._sending)
         states = (self._parser.our_state, self._parser.their_state)
         return sent and states == (h11.DONE, h11.DONE) and not self._parser.trailing_data[0]
 
     async def stop(self) -> None:
         """Stop sending what the upstream no longer wants."""
         if self._sending is not None:
-            self._sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError, TimeoutError, BadRequest):
-                await self._sending
+            if self._sending.cancel():
+                await asyncio.wait((self._sending,))
+            _ended_well(self._sending)  # looks at its error, so that asyncio does not report it as unseen
+
+
+def _ended_well(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _raise_client_fault(sending: asyncio.Task[None]) -> None:
-    error = sending.exception()
+    error = sending.exception() if sending.done() and not sending.cancelled() else None
     if isinstance(error, BadRequest):
         raise error
     if isinstance(error, TimeoutError):

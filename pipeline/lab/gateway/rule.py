@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -161,7 +162,9 @@ def _rule(route: Entity, moment: float, path_text: str | None, index: int) -> Ru
 def _header_rule(name: str, values: list[str]) -> HeaderRule:
     pattern = None
     if len(values) == 1 and values[0].startswith("~*"):
-        pattern = re.compile(python_pattern(values[0][2:]))
+        # What is no regular expression matches nothing: Kong logs it and goes on.
+        with contextlib.suppress(re.error):
+            pattern = re.compile(python_pattern(values[0][2:]))
     return HeaderRule(name.lower(), frozenset(value.lower() for value in values), pattern)
 
 

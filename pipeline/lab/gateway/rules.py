@@ -144,7 +144,8 @@ def _route_path(value: str) -> str | None:
     if is_plain_path(value):
         return _bad_escape(value)
     try:
-        re.compile(python_pattern(value))
+        # Kong matches bytes.
+        re.compile(python_pattern(value).encode("utf-8", "surrogateescape"))
     except re.error as error:
         words = next((there for ours, there in _PCRE_WORDS if error.msg.startswith(ours)), error.msg + ' in "{0}"')
         return (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from pipeline.lab.gateway.fields import (
     CREATED_AT,
@@ -56,6 +56,9 @@ _NO_PATH = tuple(protocol for protocol in PROTOCOLS if protocol not in ("http", 
 _NO_TLS = tuple(protocol for protocol in PROTOCOLS if protocol not in ("https", "tls"))
 
 
+_AFTER_SCHEME = re.compile(r"//([^/?#]*)([^?#]*)")
+
+
 def _split_url(entity: Entity) -> Errors:
     """Replace `url` by the fields it stands for; a port that is not given is the scheme's, a path that is not, null."""
     if "url" not in entity:
@@ -78,9 +81,10 @@ def _parts_of(url: str) -> Entity:
         scheme, rest = "http", url
     if not rest.startswith("//"):
         return {"protocol": scheme, "host": None, "port": None, "path": rest}
-    parts = urlsplit(rest.replace("\t", "%09"), allow_fragments=True)
-    host, port = _host_and_port(parts.netloc.rpartition("@")[2])
-    return {"protocol": scheme, "host": host, "port": port, "path": parts.path or None}
+    parts = _AFTER_SCHEME.match(rest)
+    authority, path = parts.groups() if parts is not None else ("", "")
+    host, port = _host_and_port(authority.rpartition("@")[2])
+    return {"protocol": scheme, "host": host, "port": port, "path": path or None}
 
 
 def _host_and_port(authority: str) -> tuple[str | None, int | str | None]:

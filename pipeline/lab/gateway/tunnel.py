@@ -24,12 +24,13 @@ async def tunnel(client: Channel, upstream: Channel, *, idle_seconds: float) -> 
 
     ways = [loop.create_task(one_way(client, upstream)), loop.create_task(one_way(upstream, client))]
     watcher = loop.create_task(watch())
+    left = set(ways)
     try:
-        await asyncio.wait(
-            (asyncio.gather(*ways, return_exceptions=False), watcher), return_when=asyncio.FIRST_COMPLETED
-        )
-    except ConnectionError:
-        pass
+        while left:
+            done, _ = await asyncio.wait((*left, watcher), return_when=asyncio.FIRST_COMPLETED)
+            if watcher in done or any(task.exception() is not None for task in done):
+                break
+            left -= done
     finally:
         for task in (*ways, watcher):
             task.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import ssl
 from dataclasses import dataclass
 
@@ -59,6 +59,7 @@ class Upstreams:
 
     def __init__(self) -> None:
         self._idle: dict[Peer, list[Link]] = {}
+        self._turns = itertools.count()
 
     def kept(self, peer: Peer) -> Link | None:
         """An idle connection that its peer has not closed, or None."""
@@ -72,19 +73,20 @@ class Upstreams:
                 and now - link.channel.opened_at < _AGE_SECONDS
             ):
                 link.fresh = False
+                link.channel.on_end = None
                 return link
-            link.channel.close()
+            link.channel.abort()
         return None
 
     def keep(self, link: Link) -> None:
         """Let a later request use a connection that is between two requests."""
         links = self._idle.setdefault(link.peer, [])
         if len(links) >= _IDLE_PER_PEER or not link.channel.idle:
-            link.channel.close()
+            link.channel.abort()
             return
         link.idle_since = asyncio.get_running_loop().time()
         # A peer that closes while we keep the connection is let go at once, not when the next request finds it.
-        link.channel.on_end = link.channel.close
+        link.channel.on_end = link.channel.abort
         links.append(link)
 
     async def open(self, peer: Peer, seconds: float) -> Link:
@@ -95,8 +97,9 @@ class Upstreams:
         except OSError as error:
             raise Unresolved(peer.host) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        first = next(self._turns) % len(addresses)
         refused: OSError | None = None
-        for address in addresses:
+        for address in (*addresses[first:], *addresses[:first]):
             try:
                 async with asyncio.timeout(seconds):
                     return await self._connect(peer, address)
@@ -118,8 +121,7 @@ class Upstreams:
         """Let go of all idle connections."""
         for links in self._idle.values():
             for link in links:
-                with contextlib.suppress(RuntimeError):
-                    link.channel.close()
+                link.channel.abort()
         self._idle.clear()
 
 
