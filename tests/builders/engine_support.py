@@ -10,11 +10,12 @@ import tarfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from docker import APIClient
+from docker.errors import APIError
 
 from pipeline.edge.engine import open_engine
 from pipeline.model.address import EngineAddress, RegistryAddress
@@ -47,10 +48,12 @@ def busybox_image(client: APIClient) -> Iterator[str]:
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             archive.addfile(link)
     client.import_image_from_data(tar.getvalue(), repository=f"{name}/base", tag="1")
+    base = next(image["Id"] for image in client.images(f"{name}/base"))
     try:
         yield f"{name}/base:1"
     finally:
         remove_images(client, name)
+        _remove_what_failed(client, base)
 
 
 def remove_images(client: APIClient, part: str) -> None:
@@ -59,6 +62,18 @@ def remove_images(client: APIClient, part: str) -> None:
         for tag in image["RepoTags"] or ():
             if part in tag:
                 client.remove_image(tag, force=True)
+
+
+def _remove_what_failed(client: APIClient, base: str) -> None:
+    """Removes the nameless images that builds which failed left behind, and with the last of them the base."""
+    nameless = [image for image in client.images(all=True) if image["RepoTags"] in (None, [], ["<none>:<none>"])]
+    parents = {image["Id"]: image["ParentId"] for image in nameless}
+    found = [base]
+    for parent in found:
+        found.extend(image for image, its_parent in parents.items() if its_parent == parent)
+    for image in reversed(found):
+        with suppress(APIError):  # gone with the one before it
+            client.remove_image(image)
 
 
 def held(client: APIClient, image: str, folder: str) -> dict[str, tuple[Any, ...]]:
