@@ -138,6 +138,8 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
 
     local = environment == LOCAL
     build = _engine(get, "")
+    admin = endpoint("KONG_ADMIN_URL", part.gateway.admin, "gateway.admin") or _local(local, 8001)
+    proxy = endpoint("KONG_PROXY_URL", part.gateway.proxy, "gateway.proxy") or _local(local, 8000)
     platform_host = endpoint("PLATFORM_DOCKER_HOST", part.platform.host, "platform.host")
     platform = replace(_engine(get, "PLATFORM_"), host=platform_host)
     return Settings(
@@ -147,15 +149,7 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         driver=part.platform.driver,
         build_engine=build,
         platform_engine=platform if platform_host or not local else build,
-        gateway=GatewayAddress(
-            admin=endpoint("KONG_ADMIN_URL", part.gateway.admin, "gateway.admin") or _local(local, 8001),
-            proxy=endpoint("KONG_PROXY_URL", part.gateway.proxy, "gateway.proxy") or _local(local, 8000),
-            token=Secret(get("KONG_ADMIN_TOKEN")),
-            client_cert=get("KONG_CLIENT_CERT"),
-            client_key=get("KONG_CLIENT_KEY"),
-            ca_cert=get("KONG_CA_CERT"),
-            proxy_ca_cert=get("KONG_PROXY_CA_CERT"),
-        ),
+        gateway=_gateway(get, admin, proxy),
         registry=_registry(file, get, "CI_REGISTRY"),
         pulling=_registry(file, get, "CI_DEPLOY" if get("CI_DEPLOY_USER") else "CI_REGISTRY"),
         hosts=tuple(get("KONG_TARGET_HOST").replace(",", " ").split()),
@@ -183,6 +177,18 @@ def _engine(get: Callable[[str], str], prefix: str) -> EngineAddress:
         # As the docker command has it: any value but none turns it on, `0` as well.
         tls_verify=bool(get(f"{prefix}DOCKER_TLS_VERIFY")),
         cert_path=get(f"{prefix}DOCKER_CERT_PATH"),
+    )
+
+
+def _gateway(get: Callable[[str], str], admin: str, proxy: str) -> GatewayAddress:
+    return GatewayAddress(
+        admin=admin,
+        proxy=proxy,
+        token=Secret(get("KONG_ADMIN_TOKEN")),
+        client_cert=get("KONG_CLIENT_CERT"),
+        client_key=get("KONG_CLIENT_KEY"),
+        ca_cert=get("KONG_CA_CERT"),
+        proxy_ca_cert=get("KONG_PROXY_CA_CERT"),
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -65,9 +66,14 @@ class Environment:
                 volume.remove(force=True)
         for network in self.engine.networks.list(names=[f"pipeline-{self.name}"]):
             network.remove()
-        for tag in [tag for name in SERVICES for image in self.engine.images.list(name=name) for tag in image.tags]:
-            with contextlib.suppress(docker.errors.APIError):
-                self.engine.images.remove(tag)
+        for image in self.engine.api.images():
+            names = [
+                name.split("@")[0].rsplit(":", 1)[0]
+                for name in (image["RepoTags"] or []) + (image["RepoDigests"] or [])
+            ]
+            if any(name.removeprefix(f"{name.split('/')[0]}/estate/") in SERVICES for name in names):
+                with contextlib.suppress(docker.errors.APIError):
+                    self.engine.api.remove_image(image["Id"], force=True)
         self.engine.close()
 
 
@@ -149,6 +155,8 @@ class Estate:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A test run in the background ignores SIGINT, and its children would.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def run(self, line: list[str], cwd: Path | None = None, **variables: str) -> Ran:

@@ -57,7 +57,6 @@ def test_three_jobs_build_deploy_and_register_by_digest(estate: Estate, registry
     (container,) = estate.environment.containers()
     assert container.attrs["Config"]["Image"] == digest
     assert estate.ask(method="OPTIONS")[1]["stack"] == estate.stack
-    forget_images(estate, registry)
 
 
 def test_without_the_artifact_the_registry_is_asked_for_the_tag(estate: Estate, registry: str) -> None:
@@ -69,7 +68,6 @@ def test_without_the_artifact_the_registry_is_asked_for_the_tag(estate: Estate, 
 
     assert ran.code == 0, ran
     assert "@sha256:" in estate.environment.containers()[0].attrs["Config"]["Image"]
-    forget_images(estate, registry)
 
 
 def test_the_artifact_of_another_commit_is_refused(estate: Estate, registry: str) -> None:
@@ -96,7 +94,6 @@ def test_an_older_pipeline_does_not_replace_a_newer_one_unless_forced(estate: Es
     assert "pipeline 6 is older than pipeline 7" in refused.err
     assert forced.code == 0, forced
     assert estate.ask(method="OPTIONS")[1]["stack"] == estate.stack
-    forget_images(estate, registry)
 
 
 def test_a_registry_that_is_not_there_is_unreachable_and_nothing_is_deployed(estate: Estate) -> None:
