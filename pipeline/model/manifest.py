@@ -157,7 +157,9 @@ def check_together(manifests: tuple[Manifest, ...]) -> None:
 
 def json_schema() -> dict[str, object]:
     """The JSON schema of the file, for editors; it leaves npm's keys open."""
-    return msgspec.json.schema(_File)
+    # Through JSON, because msgspec leaves a tuple where a default is one.
+    schema: dict[str, object] = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(_File)))
+    return schema
 
 
 def _meet(one: Pipeline, other: Pipeline) -> bool:
@@ -194,7 +196,7 @@ def _check_name(manifest: Manifest) -> None:
 def _check_uri(manifest: Manifest) -> None:
     uri = manifest.uri
     if not uri.startswith("/"):
-        raise _wrong(manifest, "uri", uri, f"a path with a leading slash: {'/' + uri.lstrip()!r}")
+        raise _wrong(manifest, "uri", uri, f"a path with a leading slash: {'/' + uri.lstrip(' /')!r}")
     if not _URI.fullmatch(uri) or "//" in uri:
         raise _wrong(manifest, "uri", uri, "a path of letters, digits, / and -._~ without spaces or escapes")
     if any(part in (".", "..") for part in uri.split("/")):

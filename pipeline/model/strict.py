@@ -39,17 +39,14 @@ def _refused(message: str, content: object, kind: type, file: str, above: str, d
 
 
 def _named(path: str, content: object, kind: type) -> str:
-    """The path with the key, or the number, in place of its first `[...]`: the item that does not fit by itself."""
+    """The path with the key in place of its first `[...]`: the item of a mapping that does not fit by itself."""
     before, found, after = path.partition(_ITEM)
     if not found:
         return path
     keys = tuple(part for part in before.split(".") if part)
     items = _at(content, keys)
-    for key, value in items.items() if isinstance(items, dict) else enumerate(items):
-        alone = {key: value} if isinstance(items, dict) else [value]
-        if not _fits(_with(content, keys, alone), kind):
-            return f"{before}.{key}{after}"
-    return path
+    wrong = (key for key, value in items.items() if not _fits(_with(content, keys, {key: value}), kind))
+    return f"{before}.{next(wrong, _ITEM)}{after}"
 
 
 def _at(content: Any, keys: tuple[str, ...]) -> Any:
@@ -75,7 +72,7 @@ def _fits(content: object, kind: type) -> bool:
 
 def _known_keys(kind: type, path: str) -> tuple[str, ...]:
     found: Any = msgspec.inspect.type_info(kind)
-    for part in re.findall(r"\[\.\.\.\]|[^.\[\]]+", path):
+    for part in re.findall(r"\[\.\.\.\]|\[[0-9]+\]|[^.\[\]]+", path):
         found = _struct_in(found)
         if isinstance(found, msgspec.inspect.StructType):
             found = next(field.type for field in found.fields if field.encode_name == part)
