@@ -29,13 +29,19 @@ def probe_command(health: Health, port: int) -> str:
     url = shlex.quote(f"http://127.0.0.1:{port}{health.path}")
     seconds = max(1, round(health.timeout))
     python = f"{shlex.quote(_PYTHON)} {port} {shlex.quote(health.path)} {seconds}"
+    # Debian's busybox has a wget without -T, which crashes on it.
+    wget = (
+        "case $(wget --help 2>&1) in "
+        f"*--max-redirect*) set -- wget --max-redirect=0 -t 1 -T {seconds} ;; "
+        f"*-T*) set -- wget -T {seconds} ;; "
+        f"*) set -- wget; ! command -v timeout >/dev/null || set -- timeout {seconds} wget ;; esac; "
+        'o=$("$@" -S -O /dev/null "$u" 2>&1) || { r=$?; case ${o#*HTTP/1.? } in 3[0-9][0-9]*) ;; '
+        '*) [ $r -lt 124 ] || echo "timed out or killed, exit code $r"; echo "$o"; exit 1 ;; esac; }'
+    )
     return (
-        f"u={url}; unset http_proxy HTTP_PROXY all_proxy ALL_PROXY; "
-        f'if command -v curl >/dev/null; then curl -qgfsS -m {seconds} -o /dev/null "$u" 2>&1 || exit 1; '
-        "elif command -v wget >/dev/null; then "
-        "case $(wget --help 2>&1) in *--max-redirect*) set -- --no-config --max-redirect=0 -t 1 ;; *) set -- ;; esac; "
-        f'o=$(wget -S -T {seconds} -O /dev/null "$@" "$u" 2>&1) || '
-        'case ${o#*HTTP/1.? } in 3[0-9][0-9]*) ;; *) echo "$o"; exit 1 ;; esac; '
+        f"exec 2>&1; u={url}; unset http_proxy HTTP_PROXY all_proxy ALL_PROXY; "
+        f'if command -v curl >/dev/null; then curl -qgfsS -m {seconds} -o /dev/null "$u" || exit 1; '
+        f"elif command -v wget >/dev/null; then {wget}; "
         f"elif command -v python3 >/dev/null; then python3 -c {python} || exit 1; "
         'else echo "the image has no curl, wget or python3 to probe with"; exit 1; fi'
     )
