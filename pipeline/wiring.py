@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.edge.clock import SystemClock
 from pipeline.edge.console import Console
@@ -15,6 +15,7 @@ from pipeline.edge.files import read_file
 from pipeline.edge.git import Worktree, read_worktree
 from pipeline.edge.repository import Folder, find_folders, find_root, read_settings_files
 from pipeline.errors import BadInput, Refused
+from pipeline.model.address import EngineAddress
 from pipeline.model.manifest import Manifest, check_together, parse_manifest
 from pipeline.model.release import Release, make_release
 from pipeline.settings import LOCAL, Settings, choose_environment, in_ci, make_settings, merge_files
@@ -56,24 +57,17 @@ class Session:
     choice: Choice = field(default_factory=Choice)
     deployed: dict[str, str] = field(default_factory=dict)
     clock: SystemClock = field(default_factory=SystemClock)
+    engines: dict[EngineAddress, APIClient] = field(default_factory=dict)
+    _kept: ClassVar[tuple[str, ...]] = ("root", "worktree")
 
     def choose(self, services: tuple[str, ...], environment: str | None) -> None:
         """Takes a verb's flags; what it leaves out stays as an earlier verb of the chain said."""
         self.choice.services = services or self.choice.services
-        if environment is not None and environment != self.choice.environment:
-            self.choice.environment = environment
-            for name in (
-                "settings",
-                "works",
-                "platform",
-                "records",
-                "leases",
-                "gateway",
-                "front",
-                "lab",
-                "_platform_client",
-            ):
-                self.__dict__.pop(name, None)
+        if services or (environment is not None and environment != self.choice.environment):
+            self.choice.environment = environment if environment is not None else self.choice.environment
+            for name in [name for name in vars(self) if name not in self._kept]:
+                if isinstance(getattr(type(self), name, None), cached_property):
+                    del self.__dict__[name]
 
     @cached_property
     def root(self) -> Path:
@@ -120,10 +114,9 @@ class Session:
     @cached_property
     def builder(self) -> Builder:
         from pipeline.builders.docker import DockerBuilder
-        from pipeline.edge.engine import open_engine
 
         address = self.settings.build_engine
-        return DockerBuilder(open_engine(address), address, self.settings.registry)
+        return DockerBuilder(self._engine(address), address, self.settings.registry)
 
     @cached_property
     def platform(self) -> Platform:
@@ -181,8 +174,6 @@ class Session:
 
     @cached_property
     def _platform_client(self) -> APIClient:
-        from pipeline.edge.engine import open_engine
-
         settings = self.settings
         if settings.in_ci and settings.environment != LOCAL and not settings.platform_engine.host:
             # The job's own engine is where images are built; it ends with the job, and its stacks with it.
@@ -190,7 +181,15 @@ class Session:
                 f"the environment {settings.environment!r} has no platform",
                 hint="Set PLATFORM_DOCKER_HOST, or platform.host of the environment in invoke.yaml.",
             )
-        return open_engine(settings.platform_engine)
+        return self._engine(settings.platform_engine)
+
+    def _engine(self, address: EngineAddress) -> APIClient:
+        """One client per engine: the one that builds is often the one that runs stacks."""
+        from pipeline.edge.engine import open_engine
+
+        if address not in self.engines:
+            self.engines[address] = open_engine(address)
+        return self.engines[address]
 
     def _release(self, manifest: Manifest, folder: Folder) -> Release:
         checkout = self.worktree.of(str(folder.path.relative_to(self.root)))

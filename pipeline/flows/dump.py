@@ -43,17 +43,25 @@ def restore_files(
     have the service, because someone removed it since it was registered.
     """
     part = only_service(state, service)
+    single, whole, deck = artifact_paths(service, origin.version, folder)
     if not part.of("routes"):
         raise Failed(
             f"the gateway has no route of {service} any more: it was removed after its registration",
             hint="Run `invoke register` again, and find out who writes to this gateway.",
         )
-    whole = f"{folder}/createKongApi.{origin.version}.sh"
-    single = f"{folder}/createKongApi.{service}.{origin.version}.sh"
     return (
         RestoreFile(path=single, text=_script(part, f"the route of {service}", single, origin, library)),
         RestoreFile(path=whole, text=_script(state, "the whole gateway", whole, origin, library)),
-        RestoreFile(path=f"{folder}/kong.{origin.version}.yaml", text=deck_file(state)),
+        RestoreFile(path=deck, text=deck_file(state)),
+    )
+
+
+def artifact_paths(service: str, version: str, folder: str = "artifacts") -> tuple[str, str, str]:
+    """Where the artifacts of a registration lie: the service's route, the whole gateway, and that in decK's format."""
+    return (
+        f"{folder}/createKongApi.{service}.{version}.sh",
+        f"{folder}/createKongApi.{version}.sh",
+        f"{folder}/kong.{version}.yaml",
     )
 
 

@@ -5,6 +5,7 @@ PyYAML reads YAML 1.1, where `22:22` is the number 1342, `no` is false, `1.10` i
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -13,8 +14,12 @@ import yaml
 from pipeline.errors import BadInput
 
 
+@functools.lru_cache(maxsize=128)
 def load_yaml(text: bytes, file: str) -> object:
-    """The document: mappings, lists, texts, whole numbers, true, false and null. Raises BadInput with the line."""
+    """The document: mappings, lists, texts, whole numbers, true, false and null. Raises BadInput with the line.
+
+    Read once for all verbs of a chain; nobody changes what it gives.
+    """
     try:
         loader = _Loader(text)
         try:

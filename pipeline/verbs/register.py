@@ -47,7 +47,8 @@ def plan_one(session: Session, work: Work) -> bool:
 
 
 def register_one(session: Session, work: Work, force: bool) -> bool:
-    """Registers under the service's lease when there is something to write; the artifacts are written in any case."""
+    """Registers under the service's lease when there is something to write. The artifacts of a release that is already
+    registered, once written, stay: they are the gateway as it stood after its registration."""
     tell = session.console.teller(work.release.service)
     stack = _deployed(session, work)
     wanted = _wanted(session, work, stack)
@@ -62,8 +63,8 @@ def register_one(session: Session, work: Work, force: bool) -> bool:
     else:
         registration = _register(session, work, wanted, stack, plan)
     _report(session, work, registration, stack)
-    paths = _write_artifacts(session, work)
-    tell(f"restore artifacts: {', '.join(paths)}")
+    if registration.changes or not _has_artifacts(session, work):
+        tell(f"restore artifacts: {', '.join(_write_artifacts(session, work))}")
     if (problem := registration.problem) is not None:
         raise problem
     return False
@@ -178,6 +179,11 @@ def _record(session: Session, work: Work, registration: Registration) -> Record:
         route_before=registration.upstream_before,
         route_after=registration.upstream,
     )
+
+
+def _has_artifacts(session: Session, work: Work) -> bool:
+    paths = dumping.artifact_paths(work.release.service, work.release.version)
+    return all((session.root / path).exists() for path in paths)
 
 
 def _write_artifacts(session: Session, work: Work) -> tuple[str, ...]:
