@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.edge.clock import SystemClock
 from pipeline.edge.engine import is_conflict, is_missing
 from pipeline.errors import PipelineError, Refused
 from pipeline.ledgers.docker_keeper import Keeper
 from pipeline.model.address import EngineAddress
+from pipeline.model.clock import Deadline
 from pipeline.model.image import LABEL
 from pipeline.model.record import Lease, Record, decode_record, encode_record
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 _FOLDER = "/ledger"
+_KEEPER_SECONDS = 10.0
+_KEEPER_POLL_SECONDS = 0.05
 _LEASE = "/lease.json"
 
 
@@ -38,9 +42,19 @@ class DockerRecords:
 
     def append(self, record: Record) -> Record:
         kept = msgspec.structs.replace(record, at=self._keeper.moment())
-        self._ensure()
-        self._keeper.write(self._name, _FOLDER, f"{kept.at:020.6f}-{uuid.uuid4().hex}.json", encode_record(kept))
-        return kept
+        file = f"{kept.at:020.6f}-{uuid.uuid4().hex}.json"
+        deadline = Deadline(SystemClock(), _KEEPER_SECONDS)
+        while True:
+            self._ensure()
+            try:
+                self._keeper.write(self._name, _FOLDER, file, encode_record(kept))
+            except PipelineError as error:
+                # The engine gives a name away before its container is there: another run is making it just now.
+                if not is_missing(error) or deadline.passed:
+                    raise
+                deadline.pause(_KEEPER_POLL_SECONDS)
+            else:
+                return kept
 
     def all(self) -> tuple[Record, ...]:
         files = self._keeper.read(self._name, _FOLDER)
