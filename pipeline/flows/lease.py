@@ -18,14 +18,15 @@ _POLL_SECONDS = 2.0
 class Hold:
     """A lease being held: `check()` raises when it was lost, so that no further step is done by two."""
 
-    def __init__(self, leases: Leases, lease: Lease) -> None:
+    def __init__(self, leases: Leases, lease: Lease, seconds: float) -> None:
         self._leases = leases
         self._lease = lease
+        self._seconds = seconds
         self._lost = False
 
     def renew(self) -> None:
         try:
-            self._lost = self._lost or self._leases.renew(self._lease, seconds=LEASE_SECONDS) is None
+            self._lost = self._lost or self._leases.renew(self._lease, seconds=self._seconds) is None
         except PipelineError:
             # The platform does not answer just now: the lease still runs, and the next step will say so itself.
             return
@@ -40,19 +41,26 @@ class Hold:
 
 @contextmanager
 def holding(
-    leases: Leases, name: str, *, holder: str, clock: Clock, tell: Callable[[str], None], wait: float = 0.0
+    leases: Leases,
+    name: str,
+    *,
+    holder: str,
+    clock: Clock,
+    tell: Callable[[str], None],
+    wait: float = 0.0,
+    seconds: float = LEASE_SECONDS,
 ) -> Iterator[Hold]:
     """Holds the lease for the body, renewed in the background, released at the end whatever happens.
 
     Waits up to `wait` seconds for whoever has it, then raises Refused naming the holder. `leases` is used by one thread
     at a time: by this one before and after, by the background while the body runs, so the body must not use it.
     """
-    lease = _take(leases, name, holder, Deadline(clock, wait), tell)
-    hold = Hold(leases, lease)
+    lease = _take(lambda: leases.take(name, holder=holder, seconds=seconds), leases, name, Deadline(clock, wait), tell)
+    hold = Hold(leases, lease, seconds)
     done = threading.Event()
 
     def beat() -> None:
-        while not done.wait(LEASE_SECONDS / 3):
+        while not done.wait(seconds / 3):
             hold.renew()
 
     thread = threading.Thread(target=beat, name=f"lease {name}", daemon=True)
@@ -65,9 +73,11 @@ def holding(
         _release(leases, lease, tell)
 
 
-def _take(leases: Leases, name: str, holder: str, deadline: Deadline, tell: Callable[[str], None]) -> Lease:
+def _take(
+    take: Callable[[], Lease | None], leases: Leases, name: str, deadline: Deadline, tell: Callable[[str], None]
+) -> Lease:
     told = False
-    while (lease := leases.take(name, holder=holder, seconds=LEASE_SECONDS)) is None:
+    while (lease := take()) is None:
         found = leases.find(name)
         who = found.holder if found is not None else "somebody who gave it up just now"
         if deadline.passed:
@@ -90,4 +100,4 @@ def _release(leases: Leases, lease: Lease, tell: Callable[[str], None]) -> None:
     try:
         leases.release(lease)
     except PipelineError as error:
-        tell(f"the lease {lease.name} could not be given up ({error.what}); it ends by itself in {LEASE_SECONDS:g} s")
+        tell(f"the lease {lease.name} could not be given up ({error.what}); it runs out by itself")
