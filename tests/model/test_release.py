@@ -111,7 +111,8 @@ def test_two_branches_that_begin_alike_do_not_share_a_name_because_of_the_cut(
     start: str, one: str, other: str, service: str
 ) -> None:
     names = {
-        branch: stack_name(service, slug_of(branch), "-0a1b2c3d-dirty", branch) for branch in (start + one, start + other)
+        branch: stack_name(service, slug_of(branch), "-0a1b2c3d-dirty", branch)
+        for branch in (start + one, start + other)
     }
 
     assert len(set(names.values())) == len(names)

@@ -19,7 +19,15 @@ def test_a_secret_shows_as_a_word_wherever_it_is_printed() -> None:
     secret = Secret(VALUE)
     record = logging.LogRecord("x", logging.INFO, "x", 1, "token %s %r", (secret, secret), None)
 
-    for text in (str(secret), repr(secret), f"{secret}", f"{secret:>40}", f"{[secret]}", f"{secret!r}", record.getMessage()):
+    for text in (
+        str(secret),
+        repr(secret),
+        f"{secret}",
+        f"{secret:>40}",
+        f"{[secret]}",
+        f"{secret!r}",
+        record.getMessage(),
+    ):
         assert VALUE not in text
         assert "[secret]" in text
 
