@@ -117,7 +117,26 @@ def test_a_key_is_read_in_each_of_its_spellings(lines: str, field: str, wanted: 
 
 @pytest.mark.parametrize(
     "key",
-    ["networks", "network_mode", "container_name", "links", "env_file", "volumes_from", "deploy", "ulimits", "scale", "external_links", "pid", "cpus", "secrets", "configs", "Ports", "domainname", "stdin_open", "extends"],
+    [
+        "networks",
+        "network_mode",
+        "container_name",
+        "links",
+        "env_file",
+        "volumes_from",
+        "deploy",
+        "ulimits",
+        "scale",
+        "external_links",
+        "pid",
+        "cpus",
+        "secrets",
+        "configs",
+        "Ports",
+        "domainname",
+        "stdin_open",
+        "extends",
+    ],
 )
 def test_a_key_that_is_not_supported_is_named_with_file_and_service(key: str) -> None:
     found = refusal(f"{key}: []")
