@@ -13,6 +13,7 @@ from pipeline.flows.lease import Hold, holding
 from pipeline.flows.order import project_of, refuse_older
 from pipeline.model.record import Record, lease_name
 from pipeline.model.stack import Stack
+from pipeline.settings import LOCAL
 from pipeline.verbs.several import checks_only, for_each
 from pipeline.verbs.sources import read_build, read_secrets, stack_of
 from pipeline.wiring import Session, Work, open_session
@@ -96,8 +97,8 @@ def refuse_dirty(work: Work) -> None:
 
 
 def refuse_older_pipeline(session: Session, work: Work, force: bool) -> None:
-    """Tells when it cannot be told which is newer."""
-    if force:
+    """Tells when it cannot be told which is newer. On a laptop's own environment there are no pipelines to ask for."""
+    if force or (work.release.environment == LOCAL and not session.settings.pipeline_iid):
         return
     warning = refuse_older(
         session.records.all(),
