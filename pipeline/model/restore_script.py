@@ -41,6 +41,11 @@ def restore_script(state: GatewayState, header: ScriptHeader, *, library: str) -
     return "\n".join(lines) + "\n"
 
 
+def is_script_of(text: str, environment: str, commit: str) -> bool:
+    """Whether a script's own header says that it was written for this environment and commit."""
+    return f", {_made_of(environment, commit)};" in text
+
+
 def only_service(state: GatewayState, service: str) -> GatewayState:
     """The part of a gateway that makes one service's route: the entity of its name and the routes that lead to it."""
     services = tuple(entity for entity in state.of("services") if entity.name == service)
@@ -60,12 +65,16 @@ def wire_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True).replace(" ", "\\u0020")
 
 
+def _made_of(environment: str, commit: str) -> str:
+    return f"environment {environment or 'unknown'}, commit {commit or 'unknown'}"
+
+
 def _comment(state: GatewayState, header: ScriptHeader) -> list[str]:
     counts = ", ".join(f"{count} {kind}" for kind, count in entity_counts(state)) or "nothing"
     lines = [
         f"Restores {header.subject}: {counts}.",
-        f"From {state.identity.product} {state.identity.version}, environment {header.environment or 'unknown'}, "
-        f"commit {header.commit or 'unknown'}; written by invoke-pipeline {header.tool_version}.",
+        f"From {state.identity.product} {state.identity.version}, {_made_of(header.environment, header.commit)}; "
+        f"written by invoke-pipeline {header.tool_version}.",
         f"Run: KONG_ADMIN_URL=http://127.0.0.1:8001 sh {shlex.quote(header.file)}",
         "Also: KONG_ADMIN_TOKEN; KONG_CLIENT_CERT, KONG_CLIENT_KEY, KONG_CA_CERT (PEM files);",
         "FORCE=1 writes to a gateway that carries another environment's name.",

@@ -17,7 +17,7 @@ from pipeline.flows import register as flow
 from pipeline.model.deck import deck_file
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
-from pipeline.model.restore_script import ScriptHeader, restore_script
+from pipeline.model.restore_script import ScriptHeader, is_script_of, restore_script
 from pipeline.model.route import Route
 from pipeline.model.stack import FoundStack
 from pipeline.model.upstream import upstream_url
@@ -182,8 +182,11 @@ def _record(session: Session, work: Work, registration: Registration) -> Record:
 
 
 def _has_artifacts(session: Session, work: Work) -> bool:
-    paths = dumping.artifact_paths(work.release.service, work.release.version)
-    return all((session.root / path).exists() for path in paths)
+    """Those of this environment: the same commit may have been registered in another one since."""
+    paths = [session.root / path for path in dumping.artifact_paths(work.release.service, work.release.version)]
+    scripts = [path.read_text() for path in paths[:2] if path.exists()]
+    of_this = [text for text in scripts if is_script_of(text, work.release.environment, work.release.commit)]
+    return len(of_this) == 2 and paths[2].exists()
 
 
 def _write_artifacts(session: Session, work: Work) -> tuple[str, ...]:

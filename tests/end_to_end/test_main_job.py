@@ -120,6 +120,18 @@ def test_a_wiped_gateway_answers_again_after_the_restore_script(estate: Estate, 
     assert gateway_state(estate.environment, moving=False) == before
 
 
+def test_artifacts_that_another_environment_wrote_for_the_commit_are_written_anew(estate: Estate) -> None:
+    estate.invoke("release")
+    path = estate.folder / "artifacts" / f"createKongApi.{estate.sha8}.sh"
+    own = path.read_text()
+    path.write_text(own.replace(f"environment {estate.environment.name},", "environment stage,"))
+
+    ran = estate.invoke("register")
+
+    assert ran.code == 0, ran
+    assert path.read_text() == own
+
+
 def test_check_prints_the_plan_and_changes_nothing(estate: Estate) -> None:
     since = time.time()
 
