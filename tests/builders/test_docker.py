@@ -19,8 +19,6 @@ import pytest
 from docker import APIClient
 from engine_support import (
     HERE,
-    busybox_image,
-    engine,
     free_port,
     held,
     is_there,
@@ -39,18 +37,6 @@ from pipeline.model.manifest import parse_manifest
 from pipeline.model.release import Checkout, make_release
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[APIClient]:
-    with engine() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def base(client: APIClient) -> Iterator[str]:
-    with busybox_image(client) as name:
-        yield name
 
 
 class Site:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from docker import APIClient
-from engine_support import HERE, busybox_image, engine, free_port, is_there, login, remove_images, running_registry
+from engine_support import HERE, free_port, is_there, login, remove_images, running_registry
 
 from pipeline.builders.docker import DockerBuilder
 from pipeline.errors import BadInput, Failed, Unreachable
@@ -24,18 +24,6 @@ from pipeline.model.image import BuiltImage
 
 pytestmark = pytest.mark.engine
 USERS = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[APIClient]:
-    with engine() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def base(client: APIClient) -> Iterator[str]:
-    with busybox_image(client) as name:
-        yield name
 
 
 @dataclass

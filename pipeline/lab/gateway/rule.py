@@ -11,7 +11,7 @@ from pipeline.lab.gateway.rules import is_plain_path, python_pattern
 from pipeline.lab.gateway.schema import Entity
 from pipeline.lab.gateway.uris import normalised, without_leading_dots
 
-HOST, HEADER, PATH, METHOD, SNI = 0x40, 0x20, 0x10, 0x08, 0x04
+HOST, HEADER, PATH, METHOD = 0x40, 0x20, 0x10, 0x08
 _REGEX, _PLAIN_HOSTS, _WILDCARD_PORT = 0x01, 0x02, 0x04
 
 Order = tuple[int, int, int, int, int, float, str, int]

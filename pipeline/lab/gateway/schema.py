@@ -111,7 +111,6 @@ class Schema:
     endpoint_key: str | None = "name"
     path: str = ""
     nested_name: str = ""
-    nested_under: tuple[str, ...] = ()
     unique_together: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     subschema_key: str = ""

@@ -277,7 +277,6 @@ _STREAM = Subschema(
 ROUTES = Schema(
     name="routes",
     fields=tuple(_ROUTE_FIELDS.values()),
-    nested_under=("services",),
     subschema_key="protocols",
     subschemas={
         **dict.fromkeys(("http", "https"), _HTTP),
