@@ -62,7 +62,8 @@ class Verify(_Part, frozen=True, kw_only=True):
 
 
 class ImageSource(_Part, frozen=True, kw_only=True):
-    """Where an image is built from; paths are relative to the service's folder."""
+    """Where an image is built from; `context` is relative to the service's folder,
+    `dockerfile` to the context, as in compose."""
 
     context: str = "."
     dockerfile: str = ""
