@@ -1,18 +1,21 @@
-"""Sends an image from a Docker engine to its registry, and finds it there."""
+"""Sends an image from a Docker engine to its registry, finds it there, and gives it further tags."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pipeline.builders.base import Listener
 from pipeline.builders.docker_log import error_in, messages_of, progress_line
-from pipeline.edge.engine import engine_errors
-from pipeline.edge.registry import RegistryClient, is_loopback, refusal
-from pipeline.errors import BadInput, Failed, Unreachable
+from pipeline.builders.docker_registries import RegistryAccess, left_to_the_engine
+from pipeline.edge.engine import EngineAnswered, engine_errors
+from pipeline.edge.registry import RegistryClient
+from pipeline.edge.registry_connection import refusal
+from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
 from pipeline.model import image as labels
 from pipeline.model.address import EngineAddress, RegistryAddress
 from pipeline.model.clock import Clock, Deadline
@@ -24,27 +27,37 @@ if TYPE_CHECKING:
 _TRIES = 5
 _SECONDS = 600.0
 # The engine passes a registry's refusal on as text alone. It begins with the specification's error code in lower case;
-# the last one is the engine's own, from before it asks.
+# the last one is the engine's own, from before it asks. An answer that is no registry's has its status in the middle.
 _REFUSALS = ("unauthorized", "denied", "no basic auth credentials")
+_STATUS = re.compile(r"error parsing HTTP (4\d\d) response body")
+_WORTH_ANOTHER_TRY = ("408", "425", "429")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Registries:
-    """The way from an engine to registries: who pushes, and with which patience."""
+    """An engine's images in registries. `access` says who asks; `environ` is where the docker command's configuration
+    is looked for, by default the process's own environment."""
 
-    client: APIClient
-    address: EngineAddress
-    login: RegistryAddress
-    clock: Clock
+    def __init__(
+        self,
+        *,
+        client: APIClient,
+        address: EngineAddress,
+        login: RegistryAddress,
+        clock: Clock,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.access = RegistryAccess(client=client, address=address, login=login, clock=clock, environ=environ)
 
-    def credentials(self, registry: str) -> dict[str, str] | None:
-        """For the engine's request; None leaves the choice to the docker command's own configuration."""
-        if not self.login.user or registry != self.login.host:
-            return None
-        return {"username": self.login.user, "password": self.login.password.reveal()}
+    def credentials(self, registry: str) -> dict[str, str]:
+        """As RegistryAccess.credentials."""
+        return self.access.credentials(registry)
 
-    def push(self, image: BuiltImage, log: Listener) -> BuiltImage:
-        """Pushes unless the registry has the tag already, and asks it afterwards for what the engine says it took."""
+    def push(self, image: BuiltImage, log: Listener, also: tuple[str, ...] = ()) -> BuiltImage:
+        """Pushes unless the registry has this very image under the reference, and asks it afterwards for what the
+        engine says it took. An image without an id is in the registry alone: that it still is there is checked.
+
+        Then the tags of `also` are put in the same repository: they serve caches, and one that is refused is told in
+        the log and fails nothing. A second call sends nothing."""
         reference = parse_reference(image.reference)
         if not reference.registry and "/" not in reference.path:
             raise BadInput(
@@ -52,23 +65,36 @@ class Registries:
                 hint="Set CI_REGISTRY_IMAGE, or registry.prefix in invoke.yaml; or build with --no-push.",
             )
         with self._open(reference) as registry:
-            known = _digest_there(registry, reference, reference.tag)
-            if known and f"{reference.repository}@{known}" in self._digests(image):
-                return _pushed(image, reference, known)
-            digest = self._push_until(reference, log)
-            if _digest_there(registry, reference, digest) == "":
-                raise Failed(
-                    f"the registry {reference.registry} does not have {reference.repository}@{digest} after the push",
-                    hint="Push again; a registry that loses what it took needs its operator.",
-                )
+            if image.id or not image.digest:
+                digest = self._there(registry, reference) or self._send(registry, reference, log)
+            else:
+                digest = _verified(registry, reference, image.digest.partition("@")[2])
+            for tag in also:
+                _put(registry, reference, digest, tag, log)
         return _pushed(image, reference, digest)
 
+    def retag(self, image: BuiltImage, reference: str) -> BuiltImage:
+        """Gives an image that is in the registry another tag there; nothing is pulled. A second call changes nothing.
+
+        Raises BadInput for a reference of another repository, and what RegistryClient.put_tag raises."""
+        wanted = parse_reference(reference)
+        repository, _, digest = image.digest.partition("@")
+        if repository != wanted.repository or not wanted.tag:
+            raise BadInput(
+                f"{image.digest or image.reference} cannot be given the tag {reference}",
+                hint="A registry puts tags within one repository alone: build the image anew, or push it there.",
+            )
+        with self.access.open(wanted.registry) as registry:
+            registry.put_tag(wanted.path, digest, wanted.tag)
+        return msgspec.structs.replace(image, reference=reference)
+
     def lookup(self, reference: Reference) -> BuiltImage | None:
-        """The image as the registry has it, without an id."""
-        if not reference.registry:
+        """The image as the registry has it, without an id; None where it has none, and for docker.io."""
+        if left_to_the_engine(reference):
             return None
-        with self._open(reference) as registry:
-            found = registry.describe(reference.path, reference.digest or reference.tag)
+        with self.access.open(reference.registry) as registry:
+            name = reference.digest or reference.tag
+            found = registry.describe(reference.path, name, platform=self.access.platform)
         if found is None:
             return None
         image = BuiltImage(
@@ -80,16 +106,69 @@ class Registries:
         )
         return _pushed(image, reference, found.digest)
 
+    def find_pushed(self, repository: str, tag: str, fingerprint: str) -> BuiltImage | None:
+        """The image of that tag, without an id, when its label says this fingerprint. Else None.
+
+        None, too, when the registry is silent, ill or has what does not fit its digest: the caller then builds what it
+        might have reused, which costs time and harms nothing, and a push to that registry tells what is wrong with it.
+        A refusal is raised: the push after the build would be refused as well."""
+        try:
+            found = self.lookup(parse_reference(f"{repository}:{tag}"))
+        except (Unreachable, Failed) as error:
+            if isinstance(error, EngineAnswered):
+                raise
+            return None
+        return found if found is not None and fingerprint and found.fingerprint == fingerprint else None
+
+    def _open(self, reference: Reference) -> AbstractContextManager[RegistryClient | None]:
+        return nullcontext() if left_to_the_engine(reference) else self.access.open(reference.registry)
+
+    def _there(self, registry: RegistryClient | None, reference: Reference) -> str:
+        """The digest under which the registry has the engine's image at this reference; empty when it is to be sent."""
+        found = self.access.inspect(f"{reference.repository}:{reference.tag}")
+        if found is None:
+            raise Failed(
+                f"there is no image {reference.repository}:{reference.tag} to push on {self.access.address}",
+                hint="Build it first, on the engine that pushes it.",
+            )
+        if registry is None:
+            return ""
+        try:
+            known = registry.digest(reference.path, reference.tag)
+            if not known or f"{reference.repository}@{known}" in (found["RepoDigests"] or ()):
+                return known
+            # An engine that got the image in another way than by a push does not know its digest.
+            held = registry.describe(reference.path, known, platform=self.access.platform)
+        except (Unreachable, Failed):
+            return ""  # the engine may reach a registry that this machine does not; what is broken there is sent anew
+        return known if held is not None and held.id == found["Id"] else ""
+
+    def _send(self, registry: RegistryClient | None, reference: Reference, log: Listener) -> str:
+        digest = self._push_until(reference, log)
+        try:
+            if registry is not None and not registry.digest(reference.path, digest):
+                raise Failed(
+                    f"the registry {reference.registry} does not have {reference.repository}@{digest} after the push",
+                    hint="Push again; a registry that loses what it took needs its operator.",
+                )
+        except Unreachable as error:
+            log(f"push: {reference.repository}@{digest} is not verified: {error}")
+        return digest
+
     def _push_until(self, reference: Reference, log: Listener) -> str:
-        """The digest. What the engine says in band is tried again, save a refusal: it stays one."""
-        deadline = Deadline(self.clock, _SECONDS)
+        """The digest. What the engine says in band is tried again, and so is an engine that breaks off; layers that
+        have arrived are not sent again, the engine asks for each."""
+        deadline = Deadline(self.access.clock, _SECONDS)
         for number in range(_TRIES):
             try:
                 return self._push_once(reference, log)
-            except Failed as error:
-                if str(error).startswith(_REFUSALS):
-                    raise refusal(reference.registry, self.login.user, str(error)) from error
+            except EngineAnswered:
+                raise
+            except (Failed, Unreachable) as error:
+                self._raise_final(reference, error)
                 if number + 1 == _TRIES or deadline.passed:
+                    if isinstance(error, Unreachable):
+                        raise
                     raise Failed(
                         f"{reference.repository}:{reference.tag} could not be pushed in {number + 1} tries: {error}",
                         hint="The registry's words are above; push again: what it has is not sent twice.",
@@ -98,10 +177,22 @@ class Registries:
                 deadline.pause(2**number)
         raise AssertionError("the last try raises")
 
+    def _raise_final(self, reference: Reference, error: PipelineError) -> None:
+        """Raises for what no further try mends: a refusal, and a request that will never be taken."""
+        status = found[1] if (found := _STATUS.search(str(error))) else ""
+        if str(error).startswith(_REFUSALS) or status in ("401", "403"):
+            user = self.access.logins.of(reference.registry).user
+            raise refusal(reference.registry, user, f"{reference.path}: {error}") from error
+        if status and status not in _WORTH_ANOTHER_TRY:
+            raise Failed(
+                f"{reference.repository}:{reference.tag} could not be pushed: {error}",
+                hint="It is the answer of a proxy in front of the registry; 413 means that it takes no layer this big.",
+            ) from error
+
     def _push_once(self, reference: Reference, log: Listener) -> str:
         doing = f"push {reference.repository}:{reference.tag}"
-        with engine_errors(self.address, doing):
-            stream = self.client.push(
+        with engine_errors(self.access.address, doing):
+            stream = self.access.client.push(
                 reference.repository,
                 tag=reference.tag,
                 stream=True,
@@ -109,7 +200,7 @@ class Registries:
                 auth_config=self.credentials(reference.registry),
             )
         digest = ""
-        for message in messages_of(stream, self.address, doing):
+        for message in messages_of(stream, self.access.address, doing):
             if (error := error_in(message)) is not None:
                 raise Failed(error, hint="")
             if (line := progress_line(message)) is not None:
@@ -120,28 +211,27 @@ class Registries:
             raise Failed("the engine told no digest", hint="")
         return digest
 
-    def _digests(self, image: BuiltImage) -> list[str]:
-        with engine_errors(self.address, f"look for the image {image.reference}"):
-            found: dict[str, Any] = self.client.inspect_image(image.reference)  # type: ignore[no-untyped-call]  # stubs
-        return found["RepoDigests"] or []
 
-    def _open(self, reference: Reference) -> RegistryClient:
-        insecure = is_loopback(reference.registry)
-        if not insecure:
-            with engine_errors(self.address, "tell which registries are insecure"):
-                configured = self.client.info()["RegistryConfig"]["IndexConfigs"] or {}
-            insecure = not configured.get(reference.registry, {}).get("Secure", True)
-        return RegistryClient(reference.registry, self.login, insecure=insecure, clock=self.clock)
+def _verified(registry: RegistryClient | None, reference: Reference, digest: str) -> str:
+    """Raises Failed unless the registry has that digest under the reference."""
+    if registry is None:
+        return digest
+    if (found := registry.digest(reference.path, reference.tag)) != digest:
+        raise Failed(
+            f"{reference.repository}:{reference.tag} is {found or 'not there'}, and not {digest}",
+            hint="Another pipeline moved the tag, or the registry was cleaned up: build again.",
+        )
+    return digest
 
 
-def _digest_there(registry: RegistryClient, reference: Reference, name: str) -> str | None:
-    """None when it cannot be asked: the engine may reach a registry that this machine does not."""
-    if not reference.registry:
-        return None
+def _put(registry: RegistryClient | None, reference: Reference, digest: str, tag: str, log: Listener) -> None:
+    if registry is None:
+        log(f"push: the tag {tag} is not put: docker.io is left to the engine")
+        return
     try:
-        return registry.digest(reference.path, name)
-    except Unreachable:
-        return None
+        registry.put_tag(reference.path, digest, tag)
+    except PipelineError as error:
+        log(f"push: the tag {tag} is not put: {error}")
 
 
 def _pushed(image: BuiltImage, reference: Reference, digest: str) -> BuiltImage:

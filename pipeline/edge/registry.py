@@ -1,31 +1,22 @@
-"""A registry asked over HTTP: which digest a tag has and what an image's labels say.
-
-Protocol: the OCI distribution specification, with docker's token authentication. As with the docker command, plain
-HTTP is only spoken to loopback and to registries that the engine names insecure, and TLS trusts the system's CAs and
-those in /etc/docker/certs.d/<registry>/. Nothing from the environment takes part: REQUESTS_CA_BUNDLE would win.
-"""
+"""A registry asked over HTTP: what a tag is, what an image's labels say, which tags there are; and another tag put."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
+import hashlib
 import re
-import ssl
-from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from pipeline.edge.clock import SystemClock
-from pipeline.errors import BadInput, Unreachable
-from pipeline.model.address import RegistryAddress
+from pipeline.edge.docker_config import NO_LOGIN, Login
+from pipeline.edge.registry_connection import Call, RegistryConnection, shown
+from pipeline.edge.registry_transport import CERTIFICATES, Patience, Reply
+from pipeline.errors import Failed, PipelineError, Unreachable
 from pipeline.model.clock import Clock
-
-if TYPE_CHECKING:
-    from requests import Response, Session
 
 _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -33,181 +24,214 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.oci.image.index.v1+json",
 )
-_CERTIFICATES = "/etc/docker/certs.d"
-_TIMEOUT = (5.0, 30.0)
-_PAUSES = (0.5, 1.0, 2.0)
-_BUSY = (429, 500, 502, 503, 504)
+_PAGE = 1000
+_PAGES = 1000
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteImage:
-    """An image as a registry has it; `digest` is its manifest's."""
+    """An image as a registry has it; `digest` is that of the tag's manifest, `id` that of its configuration, which is
+    the image's id on an engine. An index without the platform that was asked for has neither id nor labels."""
 
     digest: str
-    labels: Mapping[str, str]
+    id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Manifest:
+    """A manifest or an index, as it came."""
+
+    digest: str
+    kind: str
+    content: bytes
+    parsed: Mapping[str, Any]
 
 
 class RegistryClient:
-    """One registry. Every method raises BadInput where the registry refuses the user, and Unreachable where it does not
-    answer or is busy after some patience. Use it as a context manager: it keeps its connection."""
+    """One registry, for one thread. Every method raises BadInput where the registry refuses the user, Unreachable where
+    it is silent or busy after some patience or answers what no registry does, and Failed for what it does not accept.
+    Use it as a context manager: it keeps its connection."""
 
     def __init__(
         self,
         host: str,
-        login: RegistryAddress,
+        login: Login = NO_LOGIN,
         *,
         insecure: bool = False,
-        certificates: str = _CERTIFICATES,
+        certificates: str = CERTIFICATES,
         clock: Clock | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._host = host
-        self._login = login if login.host == host else RegistryAddress()
-        self._schemes = ("https", "http") if insecure or is_loopback(host) else ("https",)
-        self._session = _session(os.path.join(certificates, host))
-        self._clock = clock or SystemClock()
+        self._connection = RegistryConnection(
+            host,
+            login,
+            insecure=insecure,
+            certificates=certificates,
+            clock=clock or SystemClock(),
+            patience=patience,
+        )
 
     def __enter__(self) -> RegistryClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session.close()
+        self._connection.close()
 
     def digest(self, path: str, reference: str) -> str:
-        """The digest of a tag, or of a digest that is there; empty when the registry has neither."""
-        answer = self._ask("HEAD", f"{path}/manifests/{reference}", accept=_MANIFESTS)
-        return answer.headers.get("Docker-Content-Digest", "") if answer is not None else ""
+        """The digest of a tag, or of a digest that is there; empty when the registry has neither. Asks with HEAD, which
+        no registry counts as a pull."""
+        call = Call(method="HEAD", repository=path, path=f"manifests/{reference}", headers=_accept())
+        reply = self._ask(call)
+        if reply is None:
+            return ""
+        if digest := reply.headers.get("docker-content-digest", ""):
+            return digest
+        manifest = self._manifest(path, reference)
+        return manifest.digest if manifest is not None else ""
 
-    def describe(self, path: str, reference: str) -> RemoteImage | None:
-        """The image of a tag or digest; of an image for several platforms, the first one's labels."""
-        answer = self._ask("GET", f"{path}/manifests/{reference}", accept=_MANIFESTS)
-        if answer is None:
+    def describe(self, path: str, reference: str, *, platform: str = "linux/amd64") -> RemoteImage | None:
+        """The image of a tag or digest; of an index, the one for `platform`. None when it is not there."""
+        manifest = self._manifest(path, reference)
+        if manifest is None:
             return None
-        manifest = self._json(answer)
-        digest = answer.headers.get("Docker-Content-Digest", "")
-        if manifest.get("manifests"):
-            first = self._ask("GET", f"{path}/manifests/{manifest['manifests'][0]['digest']}", accept=_MANIFESTS)
-            manifest = self._json(first)
-        config = manifest.get("config", {}).get("digest")
-        content = self._ask("GET", f"{path}/blobs/{config}") if config else None
-        found = (self._json(content).get("config") or {}).get("Labels")
-        return RemoteImage(digest=digest, labels=found or {})
+        digest = manifest.digest
+        if "manifests" in manifest.parsed:
+            chosen = _of_platform(manifest.parsed, platform)
+            if chosen is None or (manifest := self._manifest(path, chosen)) is None:
+                return RemoteImage(digest=digest)
+        config = _text(manifest.parsed.get("config"), "digest")
+        found = self._ask(Call(method="GET", repository=path, path=f"blobs/{config}")) if config else None
+        if found is None:
+            return RemoteImage(digest=digest, id=config)
+        inner = self._connection.json(found).get("config")
+        labels = inner.get("Labels") if isinstance(inner, dict) else None
+        return RemoteImage(digest=digest, id=config, labels=labels if isinstance(labels, dict) else {})
 
-    def _ask(self, method: str, path: str, *, accept: tuple[str, ...] = ()) -> Response | None:
-        """The answer, None for 404; asks again while the registry is busy and answers its challenge once."""
-        headers = {"Accept": ", ".join(accept)} if accept else {}
-        for pause in (*_PAUSES, None):
-            answer = self._send(method, f"/v2/{path}", headers)
-            if answer.status_code == 401 and "Authorization" not in self._session.headers:
-                self._authorize(answer)
-                answer = self._send(method, f"/v2/{path}", headers)
-            if answer.status_code not in _BUSY:
-                break
-            if pause is None:
-                raise Unreachable(
-                    f"the registry {self._host} answers {answer.status_code} to {method} {path}",
-                    hint="It is busy or ill: wait and run the same again.",
-                )
-            self._clock.sleep(pause)
-        if answer.status_code == 404:
-            return None
-        if answer.status_code >= 400:
-            raise refusal(self._host, self._login.user, f"{answer.status_code} to {method} {path}")
-        return answer
+    def put_tag(self, path: str, source_reference: str, tag: str) -> str:
+        """Makes `tag` name the manifest or index of a tag or digest of the same repository; gives the digest, that the
+        registry was asked for afterwards. No layer moves. A second call changes nothing.
 
-    def _send(self, method: str, path: str, headers: Mapping[str, str]) -> Response:
-        import requests
-
-        while True:
-            try:
-                return self._session.request(
-                    method, f"{self._schemes[0]}://{self._host}{path}", headers=headers, timeout=_TIMEOUT
-                )
-            except requests.exceptions.RequestException as error:
-                if len(self._schemes) == 1:
-                    raise _silent(self._host, error) from error
-                self._schemes = self._schemes[1:]
-
-    def _authorize(self, answer: Response) -> None:
-        """Takes up the challenge of a 401: basic as it is, bearer with a token from where the registry sends us."""
-        kind, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
-        if kind.lower() == "basic" and self._login.user:
-            login = f"{self._login.user}:{self._login.password.reveal()}".encode()
-            self._session.headers["Authorization"] = f"Basic {b64encode(login).decode()}"
-        elif kind.lower() == "bearer":
-            self._session.headers["Authorization"] = f"Bearer {self._token(dict(_PAIR.findall(rest)))}"
-
-    def _token(self, challenge: Mapping[str, str]) -> str:
-        import requests
-
-        realm = challenge.get("realm", "")
-        parts = urlsplit(realm)
-        if parts.scheme != "https" and not is_loopback(parts.netloc):
-            raise BadInput(
-                f"the registry {self._host} wants its password sent to {realm!r}, without TLS",
-                hint="Nothing was sent. The registry's token realm has to be an https URL.",
+        Raises Failed with the registry's words where it lets no tag be moved."""
+        digest = source_reference if ":" in source_reference else self.digest(path, source_reference)
+        if digest and self.digest(path, tag) == digest:
+            return digest
+        manifest = self._manifest(path, digest) if digest else None
+        if manifest is None:
+            raise Failed(
+                f"the registry {self._host} has no {path}{'@' if ':' in source_reference else ':'}{source_reference} "
+                f"to give the tag {tag}",
+                hint="Build and push it again.",
             )
-        wanted = {name: challenge[name] for name in ("service", "scope") if name in challenge}
-        login = (self._login.user, self._login.password.reveal()) if self._login.user else None
-        try:
-            answer = self._session.get(realm, params=wanted, auth=login, timeout=_TIMEOUT)
-        except requests.exceptions.RequestException as error:
-            raise _silent(parts.netloc, error) from error
-        if answer.status_code != 200:
-            raise refusal(self._host, self._login.user, f"{answer.status_code} to a request for a token")
-        found = self._json(answer)
-        return str(found.get("token") or found.get("access_token", ""))
+        headers = {"Content-Type": manifest.kind}
+        call = Call(method="PUT", repository=path, path=f"manifests/{tag}", headers=headers, body=manifest.content)
+        reply = self._connection.ask(call)
+        if reply.status >= 300:
+            raise self._not_taken(call, reply)
+        if (now := self.digest(path, tag)) != digest:
+            raise Failed(
+                f"the registry {self._host} took {path}:{tag} for {digest} and has {now or 'nothing'} there",
+                hint="Somebody else put the tag, or the registry loses what it takes: run the same again.",
+            )
+        return digest
 
-    def _json(self, answer: Response | None) -> dict[str, Any]:
-        if answer is None:
-            return {}
-        try:
-            return msgspec.json.decode(answer.content, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise _silent(self._host, error) from error
+    def tags(self, path: str) -> tuple[str, ...]:
+        """All tags of a repository, in the registry's order, page by page; empty for a repository that is not there."""
+        found: list[str] = []
+        query = f"tags/list?n={_PAGE}"
+        for _ in range(_PAGES):
+            reply = self._ask(Call(method="GET", repository=path, path=query))
+            if reply is None:
+                return tuple(found)
+            names = self._connection.json(reply).get("tags") or []
+            if not isinstance(names, list):
+                raise self._connection.foreign(reply)
+            found.extend(str(name) for name in names)
+            following = _NEXT.search(reply.headers.get("link", ""))
+            if following is None:
+                return tuple(dict.fromkeys(found))
+            # Relative to the page, or absolute with whatever name a proxy gave the registry: only the query is taken.
+            query = f"tags/list?{urlsplit(urljoin('http://x/', following[1])).query}"
+        raise Unreachable(
+            f"the registry {self._host} has no end of pages of the tags of {path}",
+            hint="Its operator has to look at it.",
+        )
+
+    def _manifest(self, path: str, reference: str) -> _Manifest | None:
+        call = Call(method="GET", repository=path, path=f"manifests/{reference}", headers=_accept())
+        reply = self._ask(call)
+        if reply is None:
+            return None
+        parsed = self._connection.json(reply)
+        kind = reply.headers.get("content-type", "").partition(";")[0].strip()
+        if kind not in _MANIFESTS:
+            kind = str(parsed.get("mediaType", ""))
+        if kind not in _MANIFESTS:
+            raise self._connection.foreign(reply)
+        digest = f"sha256:{hashlib.sha256(reply.body).hexdigest()}"
+        told = reference if ":" in reference else reply.headers.get("docker-content-digest", "")
+        if told.startswith("sha256:") and told != digest:
+            raise Failed(
+                f"the registry {self._host} answers {path}/{reference} with a manifest that is not {told} but {digest}",
+                hint="Its store or a proxy in front of it is broken: its operator has to look at it.",
+            )
+        return _Manifest(digest=told or digest, kind=kind, content=reply.body, parsed=parsed)
+
+    def _ask(self, call: Call) -> Reply | None:
+        """The good answer, None for 404."""
+        reply = self._connection.ask(call)
+        if reply.status == 404:
+            return None
+        if reply.status != 200:
+            raise self._not_taken(call, reply)
+        return reply
+
+    def _not_taken(self, call: Call, reply: Reply) -> PipelineError:
+        if reply.status in (401, 403):
+            return self._connection.refusal(f"{reply.status} to {call}")
+        words = _words(reply.body)
+        if call.method == "PUT":
+            return Failed(
+                f"the registry {self._host} does not take {call.repository}:{call.path.partition('/')[2]}: "
+                f"{reply.status}: {words}",
+                hint="Tags of this repository may be immutable: what has the tag stays.",
+            )
+        return Failed(
+            f"the registry {self._host} answers {reply.status} to {call}: {words}",
+            hint="Check the image's name, and whether this is the registry's own address.",
+        )
 
 
-_PAIR = re.compile(r'(\w+)="([^"]*)"')
+def _accept() -> dict[str, str]:
+    return {"Accept": ", ".join(_MANIFESTS)}
 
 
-def refusal(host: str, user: str, why: str) -> BadInput:
-    """What a user sees when a registry does not let them; `why` holds no credential."""
-    who = f"the user {user!r}" if user else "a caller without login"
-    return BadInput(
-        f"the registry {host or 'docker.io'} refuses {who}: {why}",
-        hint="Set CI_REGISTRY_USER and CI_REGISTRY_PASSWORD (and CI_REGISTRY) to a login that may write there.",
-    )
+def _of_platform(index: Mapping[str, Any], platform: str) -> str | None:
+    """The digest of an index's image for `os/architecture[/variant]`; of a lone image, whatever it says."""
+    entries = [entry for entry in index["manifests"] or () if isinstance(entry, dict) and _text(entry, "digest")]
+    if len(entries) == 1 and "platform" not in entries[0]:
+        return _text(entries[0], "digest")
+    for entry in entries:
+        parts = [_text(entry.get("platform"), name) for name in ("os", "architecture", "variant")]
+        if platform in ("/".join(parts[:2]), "/".join(parts)):
+            return _text(entry, "digest")
+    return None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host[:port]` is this machine by its name or address."""
-    name = urlsplit(f"//{host}").hostname or ""
+def _text(found: object, name: str) -> str:
+    value = found.get(name) if isinstance(found, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _words(body: bytes) -> str:
+    """A registry's own words in the specification's form of an error, else the beginning of what it sent."""
     try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _session(certificates: str) -> Session:
-    import requests
-    from requests.adapters import HTTPAdapter
-
-    context = ssl.create_default_context()
-    if os.path.isdir(certificates):
-        for name in sorted(os.listdir(certificates)):
-            if name.endswith(".crt"):
-                context.load_verify_locations(os.path.join(certificates, name))
-
-    class Trusting(HTTPAdapter):
-        def init_poolmanager(self, *positional: Any, **named: Any) -> None:
-            super().init_poolmanager(*positional, **named, ssl_context=context)
-
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("https://", Trusting())
-    return session
-
-
-def _silent(host: str, error: Exception) -> Unreachable:
-    return Unreachable(
-        f"the registry {host} does not answer: {error}", hint="See whether it runs and is reachable from here."
-    )
+        errors = msgspec.json.decode(body, type=dict[str, Any]).get("errors")
+    except (msgspec.MsgspecError, UnicodeError):
+        errors = None
+    if isinstance(errors, list) and errors:
+        words = (f"{_text(one, 'code')} {_text(one, 'message')}".strip() for one in errors)
+        return "; ".join(word for word in words if word) or "no reason given"
+    return repr(shown(body)) if body else "no reason given"
