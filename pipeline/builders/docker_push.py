@@ -14,7 +14,7 @@ from pipeline.builders.docker_log import error_in, messages_of, progress_line
 from pipeline.builders.docker_registries import RegistryAccess, left_to_the_engine
 from pipeline.edge.engine import EngineAnswered, engine_errors
 from pipeline.edge.registry import RegistryClient
-from pipeline.edge.registry_connection import refusal
+from pipeline.edge.registry_connection import NoRegistry, refusal
 from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
 from pipeline.model import image as labels
 from pipeline.model.address import EngineAddress, RegistryAddress
@@ -139,6 +139,8 @@ class Registries:
                 return known
             # An engine that got the image in another way than by a push does not know its digest.
             held = registry.describe(reference.path, known, platform=self.access.platform)
+        except NoRegistry:  # the engine would try for minutes
+            raise
         except (Unreachable, Failed):
             return ""  # the engine may reach a registry that this machine does not; what is broken there is sent anew
         return known if held is not None and held.id == found["Id"] else ""
@@ -199,16 +201,15 @@ class Registries:
                 decode=True,
                 auth_config=self.credentials(reference.registry),
             )
-        digest = ""
+        digest = error = ""
         for message in messages_of(stream, self.access.address, doing):
-            if (error := error_in(message)) is not None:
-                raise Failed(error, hint="")
+            error = error_in(message) or error  # read to the end: only then the connection is free
             if (line := progress_line(message)) is not None:
                 log(line)
             if isinstance(aux := message.get("aux"), Mapping):
                 digest = str(aux.get("Digest", digest))
-        if not digest:
-            raise Failed("the engine told no digest", hint="")
+        if error or not digest:
+            raise Failed(error or "the engine told no digest", hint="")
         return digest
 
 

@@ -42,6 +42,10 @@ class Call:
         return f"{self.method} {self.repository}/{self.path}"
 
 
+class NoRegistry(Unreachable):
+    """What answers is no registry: a proxy, a login page."""
+
+
 class RegistryConnection:
     """For one thread: it keeps its connection and the tokens that it was given, one for each scope."""
 
@@ -94,16 +98,16 @@ class RegistryConnection:
             deadline.pause(pause)
 
     def json(self, reply: Reply) -> dict[str, Any]:
-        """The object in a reply's body. Raises Unreachable for anything else, which comes from no registry."""
+        """The object in a reply's body. Raises NoRegistry for anything else."""
         try:
             return msgspec.json.decode(reply.body, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeError):
             raise self.foreign(reply) from None
 
-    def foreign(self, reply: Reply) -> Unreachable:
+    def foreign(self, reply: Reply) -> NoRegistry:
         """The failure of an answer that a registry does not give."""
         kind = reply.headers.get("content-type", "no content type")
-        return Unreachable(
+        return NoRegistry(
             f"{self.host} does not answer as a registry: {reply.status} with {kind}: {shown(reply.body)!r}",
             hint="Is there a proxy or a login page in front of it? The address has to be the registry's own.",
         )

@@ -209,7 +209,11 @@ def test_a_helper_that_hangs_is_ended_with_its_children(home: Home) -> None:
 
 def soon(check: Callable[[], bool]) -> bool:
     """What the system does after a signal takes it a moment."""
-    return any(check() or time.sleep(0.05) for _ in range(200))
+    for _ in range(200):
+        if check():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,10 @@ class Sleepless:
         self.slept.append(seconds)
 
 
+def always(answer: Answer) -> Callable[[Asked], Answer]:
+    return lambda _: answer
+
+
 @contextmanager
 def serving(answer: Callable[[Asked], Answer], context: ssl.SSLContext | None = None) -> Iterator[str]:
     class Server(BaseHTTPRequestHandler):
@@ -116,8 +120,8 @@ def opened(host: str, *, clock: Any = None, certificates: str = "/nowhere", logi
     return RegistryClient(host, login, certificates=certificates, clock=clock or Sleepless())
 
 
-def digest(host: str, **named: Sleepless) -> str:
-    with opened(host, **named) as client:
+def digest(host: str, *, clock: Sleepless | None = None) -> str:
+    with opened(host, clock=clock) as client:
         return client.digest("group/cities", "one")
 
 
@@ -504,7 +508,7 @@ def test_a_password_is_in_no_failure_and_no_traceback() -> None:
     login = Login(user="ci", password=Secret("hunter2"))
     for mood in moods:
         with (
-            serving(lambda _, mood=mood: mood) as host,
+            serving(always(mood)) as host,
             opened(host, login=login) as client,
             pytest.raises((BadInput, Unreachable)) as failed,
         ):
@@ -567,6 +571,23 @@ def test_a_connection_that_is_cut_is_made_again() -> None:
         assert client.tags("group/cities") == ("a",)
 
     assert clock.slept == [0.5]
+
+
+def test_a_registry_that_is_silent_is_unreachable() -> None:
+    rest = threading.Event()
+    clock = Sleepless()
+    patience = Patience(silence=0.2, pauses=(1.0,))
+
+    def answer(_: Asked) -> Answer:
+        rest.wait(20)
+        return Answer()
+
+    with serving(answer) as host, RegistryClient(host, CI, clock=clock, patience=patience) as client:
+        with pytest.raises(Unreachable, match=r"does not answer HEAD group/cities/manifests/one: silent for 0.2 s"):
+            client.digest("group/cities", "one")
+        rest.set()
+
+    assert clock.slept == [1.0]
 
 
 def test_an_answer_without_an_end_is_cut_off() -> None:
