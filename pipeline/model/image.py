@@ -32,7 +32,8 @@ class Recipe:
 
     `args` are the build args that were written for this image and `machine_args` those that the settings offer to
     every image; `facts` (version, branch, stack) are the ones that the fingerprint leaves out. A builder gives the
-    engine those that the Dockerfile declares. `key` says where the image is written down, for messages.
+    engine those that the Dockerfile declares. `secrets` (names of variables), `ssh` (ids) and `platforms` are
+    BuildKit's. `key` says where the image is written down, for messages.
     """
 
     service: str
@@ -45,6 +46,9 @@ class Recipe:
     machine_args: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
     key: str = ""
 
 
@@ -94,6 +98,9 @@ def plan_recipes(
             machine_args=build_args,
             facts=release.facts,
             labels=image_labels(release, name),
+            secrets=source.secrets,
+            ssh=source.ssh,
+            platforms=source.platforms,
             key=key,
         )
         for name, (key, source) in chosen.items()

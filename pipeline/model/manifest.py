@@ -19,6 +19,8 @@ _URI = re.compile(r"/[A-Za-z0-9._~/-]*")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(\.\*)?(:[0-9]+)?")
 _METHOD = re.compile(r"[A-Z]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SSH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 _RESERVED_VARIABLES = ("version", "branch", "stack", "ENVIRONMENT")
 _LONGEST_SECONDS = 3600
 
@@ -63,12 +65,19 @@ class Verify(_Part, frozen=True, kw_only=True):
 
 class ImageSource(_Part, frozen=True, kw_only=True):
     """Where an image is built from; `context` is relative to the service's folder,
-    `dockerfile` to the context, as in compose."""
+    `dockerfile` to the context, as in compose.
+
+    `secrets` are the names of variables whose values a step may mount while it runs. `ssh` are the ids under which a
+    step reaches the ssh agent of whoever builds; which socket or key that is, is the machine's matter. BuildKit only.
+    """
 
     context: str = "."
     dockerfile: str = ""
     target: str = ""
     args: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
 
 
 class Plugin(_Part, frozen=True, kw_only=True):
@@ -187,6 +196,8 @@ def _check(manifest: Manifest) -> None:
     if part.keep < 1:
         raise _wrong(manifest, "pipeline.keep", part.keep, "1 or more: the way back needs a release to go back to")
     _check_probes(manifest)
+    for name, source in part.images.items():
+        _check_image(manifest, f"pipeline.images.{name}", source)
 
 
 def _check_name(manifest: Manifest) -> None:
@@ -221,6 +232,21 @@ def _check_probes(manifest: Manifest) -> None:
         raise _wrong(manifest, "pipeline.verify.path", verify.path, "a path with a leading slash, no spaces")
     if verify is not None and not _METHOD.fullmatch(verify.method):
         raise _wrong(manifest, "pipeline.verify.method", verify.method, "upper case like GET")
+
+
+def _check_image(manifest: Manifest, path: str, source: ImageSource) -> None:
+    for name in source.secrets:
+        _match(manifest, f"{path}.secrets", name, _VARIABLE, "the name of an environment variable")
+        if name in source.args:
+            raise _wrong(manifest, f"{path}.secrets", name, "a name that is not in args too: an arg stays in the image")
+    for one in source.ssh:
+        _match(manifest, f"{path}.ssh", one, _SSH_ID, '"default" or another id; its socket or key is the machine\'s')
+    for one in source.platforms:
+        _match(manifest, f"{path}.platforms", one, _PLATFORM, "an os/arch like linux/amd64 or linux/arm/v7")
+    for key, values in (("secrets", source.secrets), ("ssh", source.ssh), ("platforms", source.platforms)):
+        for value in values:
+            if values.count(value) > 1:
+                raise _wrong(manifest, f"{path}.{key}", value, "there once")
 
 
 def _match(manifest: Manifest, key: str, value: str, pattern: re.Pattern[str], wanted: str) -> None:

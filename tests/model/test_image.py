@@ -81,6 +81,15 @@ def test_the_manifest_s_images_win_over_compose_s() -> None:
     assert recipe.key == "services/cities/config/package.json: pipeline.images.web"
 
 
+def test_what_buildkit_alone_can_do_is_in_the_recipe() -> None:
+    wanted = {"secrets": ["NPM_TOKEN"], "ssh": ["default"], "platforms": ["linux/amd64", "linux/arm64"]}
+
+    (recipe,) = planned({"web": None}, manifest=manifest_of(images={"web": wanted}))
+
+    assert (recipe.secrets, recipe.ssh) == (("NPM_TOKEN",), ("default",))
+    assert recipe.platforms == ("linux/amd64", "linux/arm64")
+
+
 def test_compose_s_builds_leave_services_with_neither_aside() -> None:
     (recipe,) = planned({"app": ImageSource(), "db": None})
 

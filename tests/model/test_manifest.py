@@ -69,7 +69,15 @@ def test_everything_under_pipeline_is_read() -> None:
             upstream={"service": "web", "port": 8080},
             health={"path": "/health?deep=1", "interval": 0.5, "timeout": 2, "retries": 3},
             verify={"path": "/ws/cities/version", "method": "GET", "expect": {"status": 204}},
-            images={"web": {"context": "web", "args": {"A": "b"}}},
+            images={
+                "web": {
+                    "context": "web",
+                    "args": {"A": "b"},
+                    "secrets": ["NPM_TOKEN"],
+                    "ssh": ["default", "git"],
+                    "platforms": ["linux/amd64", "linux/arm/v7"],
+                }
+            },
             strategy="in-place",
             keep=3,
             secrets=["DB_PASSWORD"],
@@ -79,6 +87,9 @@ def test_everything_under_pipeline_is_read() -> None:
 
     assert found.pipeline.upstream.port == 8080
     assert found.pipeline.images["web"].args == {"A": "b"}
+    assert found.pipeline.images["web"].secrets == ("NPM_TOKEN",)
+    assert found.pipeline.images["web"].ssh == ("default", "git")
+    assert found.pipeline.images["web"].platforms == ("linux/amd64", "linux/arm/v7")
     assert found.pipeline.plugins[0].config == {"origins": ["*"]}
     assert found.verify is not None
     assert found.verify.expect.status == 204
@@ -125,6 +136,7 @@ def test_a_file_that_is_no_manifest_is_refused(text: bytes, words: str) -> None:
         ({"strategy": "blue-green"}, "pipeline.strategy: Invalid enum value 'blue-green'", "docs/contract.md"),
         ({"hosts": ["a.example", 5]}, "pipeline.hosts[1]: Expected `str`, got `int`", "docs/contract.md"),
         ({"images": {"app": {"args": {"A": 1}}}}, "pipeline.images.app.args[...]: Expected `str`", "docs/contract.md"),
+        ({"images": {"app": {"ssh": "default"}}}, "pipeline.images.app.ssh: Expected `array`", "docs/contract.md"),
     ],
 )
 def test_a_key_or_a_type_that_is_wrong_is_named_with_its_path(part: dict[str, object], what: str, hint: str) -> None:
@@ -181,6 +193,17 @@ def test_a_uri_that_no_gateway_takes_literally_is_refused(uri: str, hint: str) -
         ({"health": {"path": "/x", "retries": 0}}, "pipeline.health"),
         ({"verify": {"path": "x"}}, "pipeline.verify.path"),
         ({"verify": {"method": "options"}}, "pipeline.verify.method"),
+        ({"images": {"web": {"secrets": ["MY-KEY"]}}}, "pipeline.images.web.secrets"),
+        ({"images": {"web": {"secrets": ["KEY=value"]}}}, "pipeline.images.web.secrets"),
+        ({"images": {"web": {"secrets": ["KEY", "KEY"]}}}, "pipeline.images.web.secrets"),
+        ({"images": {"web": {"secrets": ["KEY"], "args": {"KEY": "x"}}}}, "pipeline.images.web.secrets"),
+        ({"images": {"web": {"ssh": ["default=/home/me/.ssh/id_ed25519"]}}}, "pipeline.images.web.ssh"),
+        ({"images": {"web": {"ssh": [""]}}}, "pipeline.images.web.ssh"),
+        ({"images": {"web": {"ssh": ["a", "b", "a"]}}}, "pipeline.images.web.ssh"),
+        ({"images": {"web": {"platforms": ["amd64"]}}}, "pipeline.images.web.platforms"),
+        ({"images": {"web": {"platforms": ["linux/amd64,linux/arm64"]}}}, "pipeline.images.web.platforms"),
+        ({"images": {"web": {"platforms": ["Linux/amd64"]}}}, "pipeline.images.web.platforms"),
+        ({"images": {"web": {"platforms": ["linux/arm/v7", "linux/arm/v7"]}}}, "pipeline.images.web.platforms"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_with_what_it_should_be(part: dict[str, object], path: str) -> None:
