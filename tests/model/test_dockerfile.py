@@ -117,3 +117,68 @@ def test_a_file_without_a_from_is_refused() -> None:
 
 def test_an_escaped_dollar_is_a_dollar() -> None:
     assert expand("\\$A-$A", {"A": "x"}) == "$A-x"
+
+
+def test_a_shift_or_a_quoted_word_begins_no_heredoc() -> None:
+    found = parsed('FROM a\nRUN echo $((1<<A)) "x <<B y" \'<<C\'\nFROM b\nA\nB\nC\nRUN cat 3<<"D"\nFROM c\nD\n')
+
+    assert [one.line for one in found.instructions if one.heredoc] == [7]
+    assert [one.line for one in found.instructions if one.keyword == "FROM"] == [1, 3]
+
+
+def test_flags_are_the_words_in_front() -> None:
+    found = parsed(
+        "FROM a\nRUN --mount=type=secret,id=A --mount=type=ssh  --network=none tool --from=x\nCOPY --link a b\n"
+    )
+
+    assert found.instructions[1].flags == (("mount", "type=secret,id=A"), ("mount", "type=ssh"), ("network", "none"))
+    assert found.instructions[1].mounts == ({"type": "secret", "id": "A"}, {"type": "ssh"})
+    assert found.instructions[2].flags == (("link", ""),)
+
+
+def test_a_syntax_directive_is_told_and_a_comment_is_none() -> None:
+    assert parsed("# syntax = docker/dockerfile:1\n# escape=`\nFROM a\n").syntax == "docker/dockerfile:1"
+    assert parsed("# hello\n# syntax=docker/dockerfile:1\nFROM a\n").syntax == ""
+
+
+STAGES = """\
+FROM one AS first
+FROM two AS unused
+COPY --from=five a b
+FROM three AS tools
+FROM scratch AS files
+RUN --mount=type=bind,from=tools,target=/t --mount=from=four true
+FROM first
+COPY --from=3 a b
+"""
+
+
+def test_buildkit_needs_only_the_stages_that_the_target_is_made_from() -> None:
+    found = parsed(STAGES)
+
+    assert found.needed({}, "") == (0, 2, 3, 4)
+    assert found.needed({}, "unused") == (1,)
+    assert [base.name for base in found.needed_bases({}, "")] == ["three", "four", "one"]
+    assert [base.name for base in found.bases({}, "")] == ["two", "five", "three", "four", "one"]
+
+
+def test_an_argument_chooses_the_stage_that_is_needed() -> None:
+    found = parsed("ARG FLAVOUR=small\nFROM one AS small\nFROM two AS large\nFROM ${FLAVOUR}\n")
+
+    assert [base.name for base in found.needed_bases({}, "")] == ["one"]
+    assert [base.name for base in found.needed_bases({"FLAVOUR": "large"}, "")] == ["two"]
+
+
+def test_automatic_platforms_are_buildkit_s_and_empty_where_nobody_tells_them() -> None:
+    found = parsed("FROM --platform=$BUILDPLATFORM tools:${TARGETARCH:-any}\n")
+
+    assert found.needed_bases({}, "") == (Base(name="tools:any"),)
+    assert found.needed_bases({"TARGETARCH": "arm64", "BUILDPLATFORM": "linux/amd64"}, "") == (
+        Base(name="tools:arm64", platform="linux/amd64", variable=""),
+    )
+
+
+def test_the_instruction_of_a_line_in_its_middle_is_found() -> None:
+    found = parsed("FROM a\nRUN one && \\\n  two\nRUN three\n")
+
+    assert [getattr(found.at(line), "line", None) for line in (0, 1, 2, 3, 4)] == [None, 1, 2, 2, 4]
