@@ -6,11 +6,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
+from pipeline.edge.masking import Mask
 from pipeline.errors import PipelineError
-from pipeline.model.secret import SHOWN, Secret
-
-_SHORTEST_MASKED = 4
-_SHORTEST_MASKED_LINE = 8
+from pipeline.model.secret import Secret
 
 
 class Console:
@@ -19,13 +17,11 @@ class Console:
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._err = err or sys.stderr
-        self._secrets: tuple[str, ...] = ()
+        self._mask = Mask()
 
     def mask(self, secrets: Iterable[Secret]) -> None:
-        """From now on these are shown as [secret]: a key of several lines also line by line, as logs come. Very short
-        ones are not: masking `1` would garble every number."""
-        values = {part for secret in secrets for part in _parts(secret.reveal())}
-        self._secrets = tuple(sorted(values | set(self._secrets), key=lambda value: (-len(value), value)))
+        """From now on these are shown as [secret]."""
+        self._mask.add(secrets)
 
     def result(self, text: str) -> None:
         self._print(text, self._out)
@@ -45,18 +41,8 @@ class Console:
     def _print(self, text: str, stream: TextIO) -> None:
         """What the terminal cannot show is shown by its code: a log is no reason to stop."""
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        masked = self._masked(text)
+        masked = self._mask(text)
         print(masked.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-
-    def _masked(self, text: str) -> str:
-        for value in self._secrets:
-            text = text.replace(value, SHOWN)
-        return text
-
-
-def _parts(value: str) -> set[str]:
-    lines = {line for line in value.splitlines() if len(line) >= _SHORTEST_MASKED_LINE}
-    return lines | ({value} if len(value) >= _SHORTEST_MASKED else set())
 
 
 def _one_line(text: str) -> str:
