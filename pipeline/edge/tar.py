@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pipeline.edge.context import CHUNK, Context, Entry, read_pieces
+from pipeline.edge.context import Context
+from pipeline.edge.context_entries import CHUNK, Entry, read_pieces
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
@@ -51,7 +52,7 @@ def _header(entry: Entry) -> bytes:
     device = b""
     if entry.kind in b"34":
         device = _number(os.major(entry.device), 8) + _number(os.minor(entry.device), 8)
-    return long + _block(name, entry.mode, entry.size, _number(entry.mtime, 12), entry.kind, link, device)
+    return long + _block(name, entry.mode, entry.size, _number(entry.modified // 10**9, 12), entry.kind, link, device)
 
 
 def _long(kind: bytes, name: bytes) -> bytes:

@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.errors import BadInput
+from pipeline.model.go_expression import expression_of, translated, without_surrogates
 
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """What Go's TrimSpace trims; Python's strip() takes the separators 1C to 1F too."""
 
 _LONGEST_LINE = 64 * 1024
-
-_ESCAPES = {
-    "d": "0-9", "D": r"\D", "w": r"\w", "W": r"\W", "s": r"\t\n\f\r ", "S": r"\S\x0b",
-    "a": r"\a", "f": r"\f", "n": r"\n", "r": r"\r", "t": r"\t", "v": r"\v",
-}  # fmt: skip
-_ANCHORS = {"A": r"\A", "z": r"\Z", "b": r"\b", "B": r"\B"}
-_POSIX = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": r"\x00-\x7f", "blank": r"\t ", "cntrl": r"\x00-\x1f\x7f",
-    "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "punct": r"!-/:-@\[-`{-~",
-    "space": r"\t\n\v\f\r ", "upper": "A-Z", "word": r"0-9A-Za-z_", "xdigit": "0-9A-Fa-f",
-}  # fmt: skip
 
 Matched = tuple[bool, ...]
 """For each pattern whether a directory, or one above it, matched; empty for the context itself."""
@@ -62,6 +52,28 @@ class Ignore:
             if matched:
                 ignored = not pattern.exception
         return ignored, tuple(results)
+
+    def under(self, above: Matched) -> tuple[bool, Matched]:
+        """What `match` gives for every path right under `above` that no pattern matches itself."""
+        ignored = False
+        for pattern, matched in zip(self.patterns, above, strict=False):
+            if matched:
+                ignored = not pattern.exception
+        return ignored, above or (False,) * len(self.patterns)
+
+    def suspects(self) -> Callable[[str, str], object]:
+        """A cheap test of a path below the context's first level, given its last part and the whole of it: false only
+        where no pattern matches it itself. One set look-up and at most two expressions, however many patterns there
+        are."""
+        exact: set[str] = set()
+        names: list[str] = []
+        paths: list[str] = []
+        for pattern in self.patterns:
+            _sort(pattern.text, exact, names, paths)
+        by_name, by_path = _any_of(names), _any_of(paths)
+        if not paths:
+            return lambda name, path: path in exact or by_name(name) or not path.isascii()
+        return lambda name, path: path in exact or by_name(name) or by_path(path) or not path.isascii()
 
     def ignores(self, path: str) -> bool:
         """Whether `path` is ignored, itself or because of a directory above it."""
@@ -169,7 +181,7 @@ def _after_class_character(pattern: str, index: int) -> int:
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
     """How moby compares: literally, by the text before a last `**` or after a first one, or by an expression."""
-    kind, expression = _expression(pattern)
+    kind, expression = expression_of(pattern)
     if kind == "exact":
         return pattern.__eq__
     if kind == "prefix":
@@ -178,96 +190,30 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     if kind == "suffix":
         ending = pattern[2:]
         return lambda path: path.endswith(ending) or (ending[0] == "/" and path == ending[1:])
-    compiled = re.compile("".join(_python(_without_surrogates(expression))), re.ASCII)
-    return lambda path: compiled.match(_without_surrogates(path)) is not None
+    compiled = re.compile(translated(expression), re.ASCII)
+    return lambda path: compiled.match(without_surrogates(path)) is not None
 
 
-def _without_surrogates(text: str) -> str:
-    """Go's expressions see each byte that is not UTF-8 as U+FFFD."""
-    return text if text.isascii() else re.sub("[\udc80-\udcff]", "\ufffd", text)
+def _sort(pattern: str, exact: set[str], names: list[str], paths: list[str]) -> None:
+    """Adds to one of three what a path below the first level has to be for `pattern` to match it: the path itself, or
+    an expression for its last part or for the whole."""
+    start, _, last = pattern.rpartition("/")
+    kind, expression = expression_of(pattern)
+    is_plain = not re.search(r"\*\*|[\[\\]", last)  # a class may match a slash
+    if kind == "exact":
+        exact.add(pattern)
+    elif is_plain and not start:
+        return  # only names of the first level
+    elif is_plain and start == "**":
+        last_kind, last_expression = expression_of(last)
+        names.append(re.escape(last) + r"\Z" if last_kind == "exact" else translated(last_expression))
+    elif kind == "prefix":
+        paths.append(re.escape(pattern[:-2]))
+    elif kind == "suffix":
+        paths.append(f"(?s:.*){re.escape(pattern[2:].removeprefix('/'))}\\Z")
+    else:
+        paths.append(translated(expression))
 
 
-def _expression(pattern: str) -> tuple[str, str]:
-    """moby's kind of comparison, and the Go expression where that is `expression`."""
-    kind, parts, index, first = "exact", ["^"], 0, True
-    while index < len(pattern):
-        character, index = pattern[index], index + 1
-        if character == "*" and pattern.startswith("*", index):
-            index += 2 if pattern.startswith("/", index + 1) else 1
-            last = index == len(pattern)
-            kind = "suffix" if first else "prefix" if last and kind == "exact" else "expression"
-            parts.append(".*" if last else "(.*/)?")
-        elif character in "*?[]\\":
-            kind = "expression"
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(character, character))
-            if character == "\\":
-                parts.append(pattern[index])
-                index += 1
-        else:
-            parts.append(f"\\{character}" if character in ".+()|{}$" else character)
-        first = False
-    return kind, "".join([*parts, "$"])
-
-
-def _python(expression: str) -> Iterator[str]:
-    """A Go expression in Python's syntax: they differ in classes, in some escapes and in `$`."""
-    index = 0
-    while index < len(expression):
-        character, index = expression[index], index + 1
-        if character == "[":
-            index, translated = _python_class(expression, index)
-            yield translated
-        elif character == "\\":
-            character, index = expression[index], index + 1
-            yield _ANCHORS.get(character) or f"[{_escaped(character)}]"
-        elif character == "$":
-            yield r"\Z"
-        else:
-            yield character
-
-
-def _python_class(expression: str, index: int) -> tuple[int, str]:
-    negated = expression.startswith("^", index)
-    index += negated
-    parts: list[str] = []
-    while not (parts and expression.startswith("]", index)):
-        named = re.compile(r"\[:(\w*):\]").match(expression, index)
-        if named and named[1] not in _POSIX:
-            raise ValueError(f"the class {named[0]} is unknown")
-        if named:
-            parts.append(_POSIX[named[1]])
-            index = named.end()
-            continue
-        index, low = _class_character(expression, index)
-        if expression.startswith("-", index) and not expression.startswith("]", index + 1):
-            index, high = _class_character(expression, index + 1)
-            if not (low[0] == high[0] == "" and low[1] <= high[1]):
-                raise ValueError("a range in [] runs backwards")
-            parts.append(f"{_literal(low[1])}-{_literal(high[1])}")
-        else:
-            parts.append(low[0] or _literal(low[1]))
-    return index + 1, f"[{'^' * negated}{''.join(parts)}]"
-
-
-def _class_character(expression: str, index: int) -> tuple[int, tuple[str, str]]:
-    """The next index, and the character as a set of its own (`\\d`) or as itself."""
-    if index >= len(expression):
-        raise ValueError("a [ is not closed")
-    character = expression[index]
-    if character != "\\":
-        return index + 1, ("", character)
-    escaped = expression[index + 1]
-    return index + 2, (_escaped(escaped), escaped) if escaped.isalnum() else ("", escaped)
-
-
-def _escaped(character: str) -> str:
-    """What an escaped character stands for inside of a class; Go refuses the letters that mean nothing."""
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    if character.isascii() and not character.isalnum():
-        return _literal(character)
-    raise ValueError(f"\\{character} means nothing")
-
-
-def _literal(character: str) -> str:
-    return f"\\U{ord(character):08x}"
+def _any_of(expressions: list[str]) -> Callable[[str], object]:
+    return re.compile("|".join(f"(?:{one})" for one in expressions or ["(?!)"]), re.ASCII).match

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.edge.context import CHUNK, Context, digest, read_context
+from pipeline.edge.context import Context, digest, read_context
+from pipeline.edge.context_entries import CHUNK
 from pipeline.edge.tar import pack
 from pipeline.errors import BadInput
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pipeline.errors import BadInput
 from pipeline.model.dockerignore import Ignore, parse_dockerignore
@@ -144,3 +146,35 @@ def test_a_parent_s_match_holds_below_it_until_an_exception_matches() -> None:
 def test_what_docker_refuses_is_refused_with_its_line(pattern: str, why: str) -> None:
     with pytest.raises(BadInput, match=rf"^\.dockerignore:2: the pattern cannot be used: .*{why}"):
         ignore(f"a\n{pattern}\n")
+
+
+NAMES = ("a", "b", "ab", "a.b", "[a]", "a*", "\\a", "a\nb", "é", "\udcff")
+SEGMENTS = (*NAMES, "*", "**", "?", "a*", "*.b", "**a", "a**", "[ab]", "[^a]", "a[^b]c", "\\a", "\\W", "\\*", "..")
+PATTERNS = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=4).map("/".join)
+PATHS = st.lists(st.sampled_from(NAMES), min_size=2, max_size=4).map("/".join)
+
+
+@given(patterns=st.lists(st.tuples(st.sampled_from(["", "!"]), PATTERNS).map("".join), max_size=5), path=PATHS)
+@example(patterns=["**/a[^b]c"], path="x/a/c")
+@example(patterns=["**/*.py", "!**/a", "b/**"], path="b/a\nb/a")
+def test_what_a_path_s_cheap_test_lets_pass_is_ignored_as_its_folder_says(patterns: list[str], path: str) -> None:
+    found = ignore("\n".join(patterns))
+    folder, _, name = path.rpartition("/")
+    above: tuple[bool, ...] = ()
+    for depth in range(1, folder.count("/") + 2):
+        _, above = found.match("/".join(folder.split("/")[:depth]), above)
+
+    if not found.suspects()(name, path):
+        assert found.match(path, above) == found.under(above)
+
+
+def test_a_path_that_no_pattern_matches_is_not_suspected() -> None:
+    found = ignore("node_modules\n*.log\n**/*.pyc\n**/.cache\na/b\n!a/b/kept\ndocs/**\n")
+
+    suspected = found.suspects()
+
+    assert not suspected("main.py", "src/main.py")
+    assert not suspected("node_modules", "src/node_modules")
+    assert suspected("main.pyc", "src/main.pyc")
+    assert suspected("b", "a/b")
+    assert suspected("x", "docs/x")
