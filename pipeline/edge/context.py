@@ -7,6 +7,7 @@ remotecontext). The walk itself is in context_entries.py, the stream is made in 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -164,6 +165,32 @@ def _unlinked(entries: list[Entry]) -> Iterator[Entry]:
         else:
             first = entry.path
             yield replace(file, path=first)
+
+
+def largest(context: Context, count: int = 10) -> tuple[tuple[str, int], ...]:
+    """What makes a context large: up to `count` paths with their bytes, the largest first, none inside of another.
+
+    A folder, with a slash at its end, stands for what is in it, unless one thing in it is most of it: a large file is
+    named itself, node_modules as a whole.
+    """
+    inner: dict[str, dict[str, int]] = {}
+    for entry in context.entries:
+        path = entry.path
+        while entry.size and path:
+            parent = path.rstrip("/").rpartition("/")[0]
+            parent = f"{parent}/" if parent else ""
+            names = inner.setdefault(parent, {})
+            names[path] = names.get(path, 0) + entry.size
+            path = parent
+    found = dict(inner.get("", {}))
+    for _ in range(len(inner)):
+        top = heapq.nsmallest(count, found, key=lambda path: (-found[path], path))
+        opened = next((path for path in top if 2 * max(inner.get(path, {"": 0}).values()) > found[path]), None)
+        if opened is None:
+            break
+        del found[opened]
+        found.update(inner[opened])
+    return tuple((path, found[path]) for path in sorted(found, key=lambda path: (-found[path], path))[:count])
 
 
 def digest(context: Context) -> str:

@@ -82,7 +82,7 @@ class Walk:
     def _advance(self, folder: _Folder) -> _Folder | None:
         """Takes names until one is a folder to enter, which is given; None when there is none left."""
         names, prefix, above, ignored_here, matched_here, has_own = folder
-        suspects, take = self._suspects, self.entries.append
+        suspects, take, waiting = self._suspects, self.entries.append, self._waiting
         for name in names:
             text = name.name
             path = prefix + text
@@ -94,16 +94,39 @@ class Walk:
                 ignored = _OWN.ignores(path)
             if name.is_dir(follow_symlinks=False):
                 if not ignored:
-                    self._take_folder(_entry(self._root, path, name))
+                    self._take_folder(self._entry(path, name))
                 elif not self._ignore.enters(path):
                     self.skipped.append(path)
                     continue
                 return self._opened(name.path, path + "/", matched)
-            if not ignored and (entry := _entry(self._root, path, name, self._seen)) is not None:
-                if self._waiting:
+            if not ignored and (entry := self._entry(path, name)) is not None:
+                if waiting:
                     self._release(path)
                 take(entry)
         return None
+
+    def _entry(self, path: str, name: os.DirEntry[str]) -> Entry | None:
+        """None for a socket, which no archive can hold."""
+        try:
+            found = name.stat(follow_symlinks=False)
+            mode = found.st_mode
+            if mode & _FORMAT == stat.S_IFREG and found.st_nlink == 1:  # nearly all of them
+                times = found.st_mtime_ns, found.st_ctime_ns
+                return Entry(path, b"0", mode & 0o7777, found.st_size, *times, found.st_ino)
+            kind = _KINDS.get(mode & _FORMAT)
+            link = os.readlink(name.path) if kind == b"2" else ""
+        except OSError as error:
+            raise unreadable(os.path.join(self._root, path), error) from error
+        if kind is None:
+            return None
+        size, device = found.st_size if kind == b"0" else 0, 0
+        if found.st_nlink > 1 and kind != b"5":
+            first = self._seen.setdefault((found.st_dev, found.st_ino), path)
+            if first != path:
+                kind, link, size = b"1", first, 0
+        if kind in b"34":
+            device = found.st_rdev
+        return Entry(path, kind, mode & 0o7777, size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, link, device)
 
     def _take_folder(self, entry: Entry | None) -> None:
         if entry is None:
@@ -174,26 +197,3 @@ def _names(folder: str) -> Iterator[os.DirEntry[str]]:
     # Text sorts as its bytes do, but for the surrogates that stand for bytes which are not UTF-8.
     names = sorted(entries) if "".join(entries).isascii() else sorted(entries, key=os.fsencode)
     return iter([entries[name] for name in names])
-
-
-def _entry(
-    root: str, path: str, name: os.DirEntry[str], seen: dict[tuple[int, int], str] | None = None
-) -> Entry | None:
-    """None for a socket, which no archive can hold. `seen` holds the first name of each file that has several."""
-    try:
-        found = name.stat(follow_symlinks=False)
-        mode = found.st_mode
-        kind = _KINDS.get(mode & _FORMAT)
-        link = os.readlink(name.path) if kind == b"2" else ""
-    except OSError as error:
-        raise unreadable(os.path.join(root, path), error) from error
-    if kind is None:
-        return None
-    size, device = found.st_size if kind == b"0" else 0, 0
-    if found.st_nlink > 1 and seen is not None:
-        first = seen.setdefault((found.st_dev, found.st_ino), path)
-        if first != path:
-            kind, link, size = b"1", first, 0
-    if kind in b"34":
-        device = found.st_rdev
-    return Entry(path, kind, mode & 0o7777, size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, link, device)

@@ -6,8 +6,6 @@ import io
 import os
 import shutil
 import socket
-import stat
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -15,11 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.edge.context import Context, digest, read_context
-from pipeline.edge.context_entries import CHUNK
+from pipeline.edge.context import Context, digest, largest, read_context
 from pipeline.edge.tar import pack
 from pipeline.errors import BadInput
 
@@ -98,7 +93,7 @@ def test_a_dockerfile_outside_of_the_context_is_sent_under_a_name_that_is_free(f
 
     assert context.dockerfile == ".dockerfile.1"
     assert context.dockerfile_text == outside.read_bytes()
-    assert [member.name for member in members(context)][-2:] == [".dockerignore", ".dockerfile.1"]
+    assert [member.name for member in members(context)][:2] == [".dockerignore", ".dockerfile.1"]
 
 
 def test_an_ignore_file_of_the_dockerfile_s_own_wins(folder: Path) -> None:
@@ -228,33 +223,6 @@ def test_what_arrives_differently_changes_the_digest(folder: Path, change: str) 
     assert digest(context_of(folder)) != before
 
 
-def test_a_file_that_vanishes_after_the_walk_is_named(folder: Path) -> None:
-    (folder / "gone").write_text("x")
-    context = context_of(folder)
-    (folder / "gone").unlink()
-
-    with pytest.raises(BadInput, match=r"gone' cannot be read into the build context: No such file"):
-        list(pack(context))
-
-
-def test_a_file_that_shrinks_while_it_is_sent_is_named(folder: Path) -> None:
-    (folder / "log").write_bytes(b"x" * (3 * CHUNK))
-    stream = pack(context_of(folder))
-    next(stream)
-    os.truncate(folder / "log", 10)
-
-    with pytest.raises(BadInput, match=r"log' cannot be read .* it became shorter"):
-        list(stream)
-
-
-def test_a_file_that_grows_is_sent_as_long_as_it_was(folder: Path) -> None:
-    (folder / "log").write_text("one")
-    context = context_of(folder)
-    (folder / "log").write_text("one and two")
-
-    assert {member.name: member.size for member in members(context)}["log"] == 3
-
-
 @pytest.fixture
 def nobody() -> Iterator[Path]:
     """A folder of a user who may not read everything."""
@@ -296,69 +264,42 @@ def test_a_context_behind_a_symlink_is_the_folder_itself(folder: Path) -> None:
     assert digest(context_of(folder.parent / "link")) == digest(context_of(folder))
 
 
-def test_a_big_file_is_streamed_in_pieces_that_fit_into_memory(folder: Path) -> None:
-    with (folder / "big").open("wb") as file:
-        file.truncate(64 << 20)
+def test_what_makes_a_context_large_is_named_as_a_person_would(folder: Path) -> None:
+    for number in range(300):
+        place = folder / "app" / "node_modules" / f"package{number}" / "index.js"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"x" * 2000)
+    (folder / "app" / "main.py").write_bytes(b"x" * 1000)
+    (folder / "data" / "dumps").mkdir(parents=True)
+    with (folder / "data" / "dumps" / "all.sql").open("wb") as file:
+        file.truncate(10 << 30)
+    (folder / "data" / "dumps" / "small.sql").write_bytes(b"x" * 700)
+    context = context_of(folder)
 
-    assert max(len(piece) for piece in pack(context_of(folder))) <= 2 * CHUNK
+    found = largest(context, 4)
 
-
-NAMES = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=60).filter(
-    lambda name: name not in (".", "..") and len(name.encode()) < 200
-)
-
-
-@pytest.mark.skipif(shutil.which("tar") is None, reason="no GNU tar")
-@settings(max_examples=40, deadline=None)
-@given(
-    parts=st.lists(st.tuples(st.lists(NAMES, min_size=1, max_size=3), st.binary(max_size=2000)), max_size=8),
-    length=st.integers(95, 105),
-    when=st.sampled_from([0, 1, -1, 1_700_000_000, 8**11, -5_000_000_000]),
-)
-def test_gnu_tar_makes_the_same_bytes(parts: list[tuple[list[str], bytes]], length: int, when: int) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "Dockerfile").write_text("FROM scratch\n")
-        (folder / ("n" * length)).symlink_to("l" * length)
-        for names, content in parts:
-            _try_to_write(folder.joinpath(*names), content)
-        (folder / "b\udcff").mkdir()
-        os.link(folder / "Dockerfile", folder / ("h" * length))
-        os.utime(folder / "Dockerfile", (when, when))
-        context = context_of(folder)
-        listed = b"".join(os.fsencode(entry.path) + b"\0" for entry in context.entries)
-        command = "tar --format=gnu --numeric-owner --owner=0 --group=0 --no-recursion --null -T - -cf -"
-
-        theirs = subprocess.run(command.split(), cwd=folder, input=listed, capture_output=True, check=True).stdout
-
-        assert b"".join(pack(context)) == theirs
+    assert found == (
+        ("data/dumps/all.sql", 10 << 30),
+        ("app/node_modules/", 600_000),
+        ("app/main.py", 1000),
+        ("data/dumps/small.sql", 700),
+    )
+    assert context.size == (10 << 30) + 600_000 + 1000 + 700 + len("FROM scratch\n")
 
 
-def test_a_file_of_eight_gibibytes_has_a_size_that_gnu_tar_understands(folder: Path) -> None:
-    with (folder / "big").open("wb") as file:
-        file.truncate(8 << 30)
-    stream = pack(context_of(folder))
+def test_a_file_that_is_too_large_costs_nothing_when_it_is_ignored(folder: Path) -> None:
+    with (folder / "dump").open("wb") as file:
+        file.truncate(10 << 30)
+    (folder / ".dockerignore").write_text("dump\n")
 
-    start = b"".join(next(stream) for _ in range(2))
+    context = context_of(folder)
 
-    with tarfile.open(fileobj=io.BytesIO(start)) as archive:
-        assert [archive.next().size for _ in range(2)][1] == 8 << 30  # type: ignore[union-attr]  # both are there
-
-
-def test_a_device_keeps_its_numbers(folder: Path) -> None:
-    try:
-        os.mknod(folder / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-    except PermissionError:
-        pytest.skip("needs the right to make devices")
-
-    found = members(context_of(folder))[-1]
-
-    assert (found.type, found.devmajor, found.devminor) == (tarfile.CHRTYPE, 1, 3)
+    assert context.size == len("dump\n") + len("FROM scratch\n")
+    assert [path for path, _ in largest(context)] == ["Dockerfile", ".dockerignore"]
 
 
-def _try_to_write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        return
+def test_the_largest_of_a_context_of_folders_alone_are_none(folder: Path) -> None:
+    (folder / "Dockerfile").write_text("")
+    (folder / "empty").mkdir()
+
+    assert largest(context_of(folder)) == ()
