@@ -123,17 +123,18 @@ class BuildKitLog:
         return not _DIGEST.fullmatch(text)
 
     def _instruction(self, name: str) -> Instruction | None:
-        """The instruction of a step by its place in its stage; a trigger of the base image is its FROM's."""
+        """The instruction of a step by its place in its stage; a trigger of the base image is its FROM's. Old builders
+        count triggers without adding them to the total: the text decides then."""
         step = _STEP.match(name)
         stage = self._stage(step[1] or "") if step else []
         if step is None or not stage:
             return None
         counted = [one for one in stage if one.keyword in _LAYERS]
         place = int(step[2]) - 1 - (int(step[3]) - len(counted))
-        if place < 0:
-            return stage[0]
-        found = counted[place] if place < len(counted) else None
-        return found if found is not None and found.keyword == step[4] else None
+        text = name[step.start(4) :]
+        if 0 <= place < len(counted) and _may_be(counted[place], text):
+            return counted[place]
+        return next((one for one in counted if _plain(one) and _may_be(one, text)), stage[0])
 
     def _stage(self, name: str) -> list[Instruction]:
         """BuildKit calls a nameless one stage-<number>, and leaves the name out where there is but one."""
@@ -144,7 +145,7 @@ class BuildKitLog:
         return [] if name else self._dockerfile.stages(self._target)[-1]
 
     def _broken(self, vertex: _Vertex) -> Failed:
-        found = self._instruction(vertex.name) or (self._dockerfile.at(self._place) if self._place else None)
+        found = self._dockerfile.at(self._place) or self._instruction(vertex.name)
         step = _STEP.match(vertex.name)
         number = f"step {step[2]} of {step[3]}" + (f" of {step[1]}" if step[1] else "") if step else "the step"
         where = f"{self._dockerfile.file}:{found.line}" if found else self._dockerfile.file
@@ -174,6 +175,17 @@ class BuildKitLog:
             f"{self._dockerfile.file}: the frontend {name} of its `# syntax=` line cannot be pulled: {error}",
             hint="Leave the line out: the builder's own frontend reads the file then; or name one that you have.",
         )
+
+
+def _plain(one: Instruction) -> bool:
+    """Whether BuildKit writes the instruction as it stands: values and here-documents are put in."""
+    return not one.heredoc and not set("$\\`") & set(one.arguments)
+
+
+def _may_be(one: Instruction, text: str) -> bool:
+    if _plain(one):
+        return f"{one.keyword} {one.arguments}".split() == text.split()
+    return text.split(" ", 1)[0] == one.keyword
 
 
 def _bare(error: str) -> str:

@@ -128,9 +128,17 @@ def test_a_step_that_cannot_be_placed_takes_the_line_that_the_builder_says() -> 
 
 
 def test_a_trigger_of_the_base_image_is_its_from_s() -> None:
-    output = "#4 [2/3] ONBUILD RUN false\n#4 ERROR: exit code: 1\n#5 [3/3] RUN fine\n#5 CANCELED\n------\nERROR: exit code: 1\n"
+    output = "#4 [2/3] ONBUILD RUN fine\n#4 ERROR: exit code: 1\n#5 [3/3] RUN fine\n#5 CANCELED\n------\nERROR: exit code: 1\n"
 
     assert str(Heard("\nFROM base\nRUN fine\n", output).failure()).startswith("web/Dockerfile:2: step 2 of 3 failed")
+
+
+def test_an_old_builder_counts_triggers_beyond_the_total() -> None:
+    output = "#4 [2/2] RUN false\n#4 DONE 0.1s\n#5 [3/2] RUN   fine\n#5 ERROR: exit code: 1\n------\nexit code: 1\n"
+    heard = Heard("\nFROM base\nRUN fine\n", output)
+
+    assert [step.line for step in heard.log.steps] == [2, 3]
+    assert str(heard.failure()).startswith("web/Dockerfile:3: step 3 of 2 failed")
 
 
 @pytest.mark.parametrize(
