@@ -19,6 +19,8 @@ from pipeline.errors import BadInput
 from pipeline.model.dockerignore import Ignore, parse_dockerignore
 
 IGNORE_FILE = ".dockerignore"
+DIGEST_VERSION = 1
+"""To be raised when the same files give another digest than before: other rules of what is sent, another format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +197,8 @@ def largest(context: Context, count: int = 10) -> tuple[tuple[str, int], ...]:
 
 def digest(context: Context) -> str:
     """64 hex digits of what arrives: paths, kinds, modes, contents; never times, owners or which names are one file."""
-    return digest_of(arrivals(context, lambda entry: content_digest(context.root, entry)))
+    arrived = arrivals(context, lambda entry: content_digest(context.root, entry))
+    return digest_of((os.fsencode(entry.path), held) for entry, held in arrived)
 
 
 def arrivals(context: Context, content: Callable[[Entry], bytes]) -> Iterator[tuple[Entry, bytes]]:
@@ -212,10 +215,11 @@ def arrivals(context: Context, content: Callable[[Entry], bytes]) -> Iterator[tu
             yield entry, b"%o\0%s" % (entry.mode, held)
 
 
-def digest_of(arrived: Iterable[tuple[Entry, bytes]]) -> str:
+def digest_of(arrived: Iterable[tuple[bytes, bytes]]) -> str:
+    """The digest of paths with what they hold, as `arrivals` gives it, in its order."""
     total = hashlib.sha256()
-    for entry, held in arrived:
-        total.update(b"%s\0%s\0\n" % (os.fsencode(entry.path), held))
+    for path, held in arrived:
+        total.update(b"%s\0%s\0\n" % (path, held))
     return total.hexdigest()
 
 

@@ -6,16 +6,13 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
-import re
-import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from typing import IO
 
 from pipeline.edge.context_entries import CHUNK, Entry, shortened, unreadable
+from pipeline.edge.gnu import find_program, plain_environment, scratch_file
 from pipeline.edge.tar_blocks import BLOCK, packed_size
 from pipeline.errors import BadInput, Failed
 
@@ -23,7 +20,6 @@ _OPTIONS = (
     *("--format=gnu", "--numeric-owner", "--owner=0", "--group=0", "--no-recursion", "--blocking-factor=128"),
     *("--create", "--file=-", "--null", "--no-unquote", "--files-from=-"),
 )
-_ENVIRONMENT = ("TAR_OPTIONS", "POSIXLY_CORRECT", "TAPE", "LC_ALL", "LANGUAGE")
 _OLDEST = (1, 29)
 """The first that takes no name of a NUL-separated list for an option."""
 _CHANGED = 1
@@ -38,23 +34,12 @@ _LAST_WORDS = 500
 @functools.cache
 def gnu_tar() -> str:
     """The path of GNU tar, looked for once; empty where there is none."""
-    return find_gnu_tar(os.environ.get("PATH", os.defpath))
+    return find_gnu_tar()
 
 
-def find_gnu_tar(search: str) -> str:
-    """The first GNU tar that will do on a PATH, by what it says of itself; empty where there is none."""
-    for name in ("gtar", "tar"):
-        path = shutil.which(name, path=search)
-        if path is None:
-            continue
-        try:
-            done = subprocess.run([path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        except OSError:
-            continue
-        version = re.match(rb"tar \(GNU tar\) (\d+)\.(\d+)", done.stdout)
-        if version and (int(version[1]), int(version[2])) >= _OLDEST:
-            return path
-    return ""
+def find_gnu_tar(search: str = "") -> str:
+    """The first GNU tar that will do on a PATH, else the environment's; empty where there is none."""
+    return find_program(("gtar", "tar"), b"tar (GNU tar)", _OLDEST, search)
 
 
 def tar_pieces(program: str, root: str, entries: Sequence[Entry]) -> Generator[bytes, None, None]:
@@ -97,16 +82,15 @@ class _Tar:
         self._rest = b""
 
     def __enter__(self) -> _Tar:
-        environment = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT}
-        with _scratch() as names:
+        with scratch_file() as names:
             names.write(self._names)
             names.seek(0)
-            self._words = _scratch()
+            self._words = scratch_file()
             try:
                 self._process = subprocess.Popen(
                     self._command,
                     cwd=self._root,
-                    env={**environment, "LC_ALL": "C"},
+                    env=plain_environment(),
                     stdin=names,
                     stdout=subprocess.PIPE,
                     stderr=self._words,
@@ -156,13 +140,6 @@ class _Tar:
         held = self._rest or os.read(self._archive, CHUNK)
         self._rest = held[most:]
         return held[:most]
-
-
-def _scratch() -> IO[bytes]:
-    """A nameless file, in memory where the system can."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("tar"), "w+b")
-    return tempfile.TemporaryFile()
 
 
 def _judge(root: str, entries: Iterable[Entry], words: str, *, only_changed: bool) -> None:
