@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pipeline.builders.buildkit_job import (
 )
 from pipeline.builders.buildkit_log import BuildKitLog, BuildKitStep
 from pipeline.builders.docker_log import gone
+from pipeline.edge.context import IGNORE_FILE, Context
 from pipeline.edge.docker_command import DockerCommand, command_context, docker_environment, overlay_config
 from pipeline.edge.masking import Mask
 from pipeline.edge.process import Answer, Process, answer_of, running
@@ -41,7 +42,7 @@ class BuildKitResult:
     the registry (`sha256:…`, empty unless pushed). `steps` are the Dockerfile's, without its FROMs.
 
     `attestations` are those kept beside the image in the registry; `unattested` says why there are no more;
-    `provenance` is the document where the builder gives one.
+    `provenance` is the document where the builder gives one, without build args: the builder writes their values there.
     """
 
     id: str
@@ -185,14 +186,14 @@ class BuildKit:
         environ = docker_environment(self._environ, job.engine)
         if self._ask(["version", "--format", "{{.Server.Version}}"], environ).code != 0:
             return gone(job.engine, f"build {dockerfile.file}", steps.last)
-        return steps.failure(dockerfile.needed_bases(job.args, job.target), job.key)
+        return steps.failure(dockerfile.needed_bases(job.args, job.target), job.key, apart=needs_whole(job))
 
     def _result(self, job: BuildKitJob, environ: Mapping[str, str], folder: str, steps: BuildKitLog) -> BuildKitResult:
         told = _told(Path(folder, "metadata"))
         digest = str(told.get("containerimage.digest", ""))
         candidates = (_text(Path(folder, "id")), str(told.get("containerimage.config.digest", "")), digest)
         given, lack = attested(job, self.command)
-        provenance = told.get("buildx.build.provenance")
+        provenance = _without_args(told.get("buildx.build.provenance"))
         return BuildKitResult(
             id="" if job.push else self._id(candidates, environ, steps),
             digest=digest if job.push else "",
@@ -216,6 +217,29 @@ class BuildKit:
 
     def _ask(self, words: list[str], environ: Mapping[str, str]) -> Answer:
         return answer_of([self.command.path, *words], environ, seconds=_QUESTION_SECONDS)
+
+
+def visible(context: Context) -> Context:
+    """What of a context to stream to BuildKit: it does not read the ignore file of a stream, and takes nothing away
+    that arrived. So an ignore file that is to be hidden is not sent. A Dockerfile that is to be hidden (in `hidden`, or
+    in `made` when it is one from outside) has to be sent all the same, and a `COPY .` copies it: a `Folder` is the way
+    there."""
+    hidden = context.hidden & {IGNORE_FILE}
+    return replace(
+        context,
+        entries=tuple(one for one in context.entries if one.path not in hidden),
+        made=tuple(one for one in context.made if one[0] != IGNORE_FILE),
+        hidden=context.hidden - hidden,
+    )
+
+
+def _without_args(document: Any) -> Any:
+    """A part of a document with all build args taken out, wherever its version has them."""
+    if isinstance(document, list):
+        return [_without_args(part) for part in document]
+    if not isinstance(document, dict):
+        return document
+    return {key: _without_args(part) for key, part in document.items() if not key.startswith("build-arg:")}
 
 
 def _told(path: Path) -> dict[str, Any]:

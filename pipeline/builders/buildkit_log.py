@@ -89,19 +89,26 @@ class BuildKitLog:
             if (step := _STEP.match(one.name)) and step[4] != "FROM"
         )
 
-    def failure(self, bases: tuple[Base, ...], key: str) -> Failed:
+    def failure(self, bases: tuple[Base, ...], key: str, *, apart: bool = False) -> Failed:
         """What went wrong, after the command has ended with an error. A failing step's last lines are told again right
-        before it, because in a long log they are far from the end of the screen."""
+        before it, because in a long log they are far from the end of the screen. `apart` is a builder that does not see
+        the engine's images."""
         failed = [one for one in self._vertices.values() if one.error and not one.name.startswith(_CACHE)]
         error = _bare(self.last)
         vertex = failed[-1] if failed else None
+        if not self._vertices:
+            return Failed(
+                f"{self._dockerfile.file} is not built: the docker command failed before BuildKit began: {error}",
+                hint="Its own words are above; `docker version` and `docker buildx ls` tell more.",
+            )
         if vertex is None:
             parsed = _PARSE_ERROR.search(error)
             return self._mistake(error, int(parsed[1]) if parsed else self._place)
         if found := _FRONTEND.match(vertex.name):
             return self._no_frontend(found[1], vertex.error)
         if found := _BASE.match(vertex.name):
-            return self._no_base(found[1] or found[2], vertex.error, bases, key)
+            base = _named(found[1] or found[2], bases)
+            return _no_base_apart(base, vertex.error, key) if apart else _no_base(base, vertex.error, key)
         if _STEP.match(vertex.name):
             return self._broken(vertex)
         return self._mistake(f"{vertex.name}: {vertex.error}", self._place)
@@ -162,19 +169,36 @@ class BuildKitLog:
         where = f"{self._dockerfile.file}:{line}" if line else self._dockerfile.file
         return Failed(f"{where}: {error}", hint="Mend the Dockerfile and build again.")
 
-    def _no_base(self, name: str, error: str, bases: tuple[Base, ...], key: str) -> Failed:
-        base = next((one for one in bases if _whole(one.name) == _whole(name)), Base(name=name))
-        another = f"set the build arg {base.variable} to one that you have (pipeline.build_args in invoke.yaml)"
-        return Failed(
-            f"{key}: the base image {base.name} is not on the engine and cannot be pulled: {error}",
-            hint=f"Load it into the engine, or {another if base.variable else 'name another in the FROM'}.",
-        )
-
     def _no_frontend(self, name: str, error: str) -> Failed:
         return Failed(
             f"{self._dockerfile.file}: the frontend {name} of its `# syntax=` line cannot be pulled: {error}",
             hint="Leave the line out: the builder's own frontend reads the file then; or name one that you have.",
         )
+
+
+def _named(name: str, bases: tuple[Base, ...]) -> Base:
+    """The base image as it is written down."""
+    return next((one for one in bases if _whole(one.name) == _whole(name)), Base(name=name))
+
+
+def _no_base(base: Base, error: str, key: str) -> Failed:
+    return Failed(
+        f"{key}: the base image {base.name} is not on the engine and cannot be pulled: {error}",
+        hint=f"Load it into the engine, or {_another(base)}.",
+    )
+
+
+def _no_base_apart(base: Base, error: str, key: str) -> Failed:
+    return Failed(
+        f"{key}: the base image {base.name} cannot be pulled: {error}",
+        hint=f"This builder does not see the engine's images: push it to a registry, or {_another(base)}.",
+    )
+
+
+def _another(base: Base) -> str:
+    if not base.variable:
+        return "name another in the FROM"
+    return f"set the build arg {base.variable} to one that you have (pipeline.build_args in invoke.yaml)"
 
 
 def _plain(one: Instruction) -> bool:

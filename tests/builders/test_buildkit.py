@@ -26,7 +26,7 @@ from docker.errors import APIError
 from engine_support import HERE, free_port, held, login, remove_images, running_registry
 from fragile_engine import fragile_engine
 
-from pipeline.builders.buildkit import BuildKit, BuildKitResult, Folder
+from pipeline.builders.buildkit import BuildKit, BuildKitResult, Folder, visible
 from pipeline.builders.buildkit_job import BuildKitJob
 from pipeline.builders.docker import DockerBuilder
 from pipeline.edge.context import read_context
@@ -423,7 +423,39 @@ def test_a_folder_is_read_by_the_command_and_an_ignored_dockerfile_does_not_arri
     assert list(held(site.client, result.id, "/srv")) == ["code"]
 
 
+def test_an_ignore_file_that_ignores_itself_is_not_streamed(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\n", code="x")
+    (site.folder / ".dockerignore").write_text(".dockerignore\n")
+    context = visible(read_context(str(site.folder), "", key="test"))
+
+    result = site.buildkit.build(
+        site.job, pack(context), parse_dockerfile(context.dockerfile_text, file="Dockerfile"), site.log.append
+    )
+    site.made.append(result.id)
+
+    assert sorted(held(site.client, result.id, "/srv")) == ["Dockerfile", "code"]
+
+
+def test_an_ignore_file_beside_a_dockerfile_from_outside_is_streamed_as_it_is(site: Site) -> None:
+    outside = site.folder.parent / "outside.Dockerfile"
+    outside.write_text(f"FROM {site.base}\nCOPY .dockerignore /srv/\n")
+    (site.folder / ".dockerignore").write_text("notes\n")
+    context = visible(read_context(str(site.folder), str(outside), key="test"))
+
+    result = site.buildkit.build(
+        replace(site.job, dockerfile=context.dockerfile),
+        pack(context),
+        parse_dockerfile(context.dockerfile_text, file="Dockerfile"),
+        site.log.append,
+    )
+    site.made.append(result.id)
+
+    assert held(site.client, result.id, "/srv")[".dockerignore"][-1] == b"notes\n"
+
+
 def test_several_platforms_are_refused_where_this_machine_cannot(site: Site) -> None:
+    if site.buildkit.command.kind == "buildx":
+        pytest.skip("the docker command has buildx: what it can depends on its current builder")
     site.write("FROM BASE\n")
 
     with pytest.raises(BadInput, match=r"cannot build linux/amd64, linux/arm64 in one image") as refused:

@@ -179,6 +179,16 @@ def test_a_base_image_that_cannot_be_had_is_named_as_it_is_written_with_the_argu
     assert "set the build arg IMAGE" in failure.hint
 
 
+def test_a_builder_of_its_own_is_not_said_to_have_the_engine_s_images() -> None:
+    output = "#3 [linux/arm64 1/2] FROM r/base:1@sha256:0\n#3 ERROR: not found\n------\nx\n"
+    heard = Heard("FROM r/base:1\n", output)
+
+    failure = heard.log.failure(heard.dockerfile.needed_bases({}, ""), "web", apart=True)
+
+    assert str(failure) == "web: the base image r/base:1 cannot be pulled: not found"
+    assert failure.hint.startswith("This builder does not see the engine's images")
+
+
 def test_a_frontend_that_cannot_be_had_is_told_apart_from_a_base_image() -> None:
     output = "#3 resolve image config for docker.io/docker/dockerfile:1\n#3 ERROR: no such host\n------\nx\n"
 
@@ -205,6 +215,15 @@ def test_what_fails_after_the_steps_is_told_by_its_name() -> None:
     )
 
     assert str(Heard("FROM base\n", output).failure()) == "web/Dockerfile: exporting to image: no space left on device"
+
+
+def test_a_command_that_fails_before_buildkit_begins_is_no_mistake_in_the_dockerfile() -> None:
+    failure = Heard("FROM base\n", "unknown flag: --metadata-file\nSee 'docker build --help'.\n").failure()
+
+    assert str(failure) == (
+        "web/Dockerfile is not built: the docker command failed before BuildKit began: See 'docker build --help'."
+    )
+    assert "docker buildx ls" in failure.hint
 
 
 def test_any_output_is_taken() -> None:
