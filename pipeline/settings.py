@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
-
-import msgspec
 
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress, GatewayAddress, RegistryAddress
 from pipeline.model.secret import Secret
-from pipeline.model.strict import convert
+from pipeline.model.settings_file import EnvironmentPart, FilePart
+from pipeline.model.size import parse_size
 
 LOCAL = "local"
-BRANCHES = {"master": "stage", "main": "stage", "production": "production"}
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)?")
 _PORTS = {"http": 80, "https": 443, "tcp": 2375, "ssh": 22}
 _ALIASES = {
@@ -25,46 +23,6 @@ _ALIASES = {
     "KONG_CLIENT_KEY": "kong_key",
     "KONG_TARGET_HOST": "kong_target_host",
 }
-
-
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Unknown keys are errors in every part."""
-
-
-class PlatformPart(_Part, frozen=True, kw_only=True):
-    """Which platform runs an environment's stacks; `host` is a Docker engine's address, empty for the local one."""
-
-    driver: Literal["docker"] = "docker"
-    host: str = ""
-
-
-class GatewayPart(_Part, frozen=True, kw_only=True):
-    """Where an environment's Kong is; `proxy` is where the check through the gateway goes."""
-
-    admin: str = ""
-    proxy: str = ""
-
-
-class EnvironmentPart(_Part, frozen=True, kw_only=True):
-    """One environment. Seconds: `deploy_timeout` for a stack to become healthy, `verify_timeout` for the gateway to
-    answer as expected. `upstream`: what the gateway is told, the stack's name on the network or a published port."""
-
-    platform: PlatformPart = PlatformPart()
-    gateway: GatewayPart = GatewayPart()
-    upstream: Literal["network", "published"] = "network"
-    deploy_timeout: float = 300.0
-    verify_timeout: float = 30.0
-    settle: float = 15.0
-
-
-class FilePart(_Part, frozen=True, kw_only=True):
-    """The key `pipeline` of invoke.yaml."""
-
-    services: str = "services"
-    registry: str = ""
-    environments: dict[str, EnvironmentPart] = {}
-    branches: dict[str, str] = msgspec.field(default_factory=lambda: dict(BRANCHES))
-    build_args: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +44,11 @@ class Settings:
     verify_timeout: float
     settle: float
     build_args: Mapping[str, str]
+    builder: Literal["auto", "classic", "buildkit"]
+    build_cache: Literal["", "inline", "registry"]
+    build_attestations: tuple[Literal["provenance", "sbom"], ...]
+    context_limit: int
+    default_branches: tuple[str, ...]
     in_ci: bool
     actor: str
     pipeline_url: str
@@ -97,15 +60,6 @@ class Settings:
         """A service's secret from the variables, the environment's own (`STAGE_NAME`) first."""
         value = _find(self.variables, self.environment, name)[1]
         return Secret(value) if value else None
-
-
-def merge_files(files: tuple[tuple[str, object], ...]) -> FilePart:
-    """The settings files (name, parsed YAML), later over earlier ones, key by key. Raises BadInput with the path."""
-    merged: dict[str, object] = {}
-    for name, content in files:
-        _convert(name, content)
-        merged = _over(merged, content if isinstance(content, dict) else {})
-    return _convert(files[-1][0] if files else "invoke.yaml", merged)
 
 
 def choose_environment(file: FilePart, *, flag: str | None, branch: str, in_ci: bool) -> str:
@@ -157,18 +111,30 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         deploy_timeout=part.deploy_timeout,
         verify_timeout=part.verify_timeout,
         settle=part.settle,
-        build_args=file.build_args | _pairs(get("PIPELINE_BUILD_ARGS")),
         in_ci=in_ci(variables),
         actor=get("GITLAB_USER_LOGIN") or get("USER") or "unknown",
         pipeline_url=get("CI_PIPELINE_URL"),
         pipeline_iid=_number("CI_PIPELINE_IID", get("CI_PIPELINE_IID")),
         variables=variables,
+        **_building(file, get),
     )
 
 
 def in_ci(variables: Mapping[str, str]) -> bool:
     """Whether this is a GitLab job: GitLab sets GITLAB_CI in every one."""
     return _is_on(variables.get("GITLAB_CI", ""))
+
+
+def _building(file: FilePart, get: Callable[[str], str]) -> dict[str, Any]:
+    """How images are built, the same for every environment."""
+    return {
+        "build_args": file.build_args | _pairs(get("PIPELINE_BUILD_ARGS")),
+        "builder": file.builder,
+        "build_cache": file.build_cache,
+        "build_attestations": file.build_attestations,
+        "context_limit": _size("pipeline.context_limit", file.context_limit),
+        "default_branches": tuple(filter(None, [get("CI_DEFAULT_BRANCH")])) or ("main", "master"),
+    }
 
 
 def _engine(get: Callable[[str], str], prefix: str) -> EngineAddress:
@@ -257,6 +223,13 @@ def _number(name: str, value: str) -> int:
     return int(value or 0)
 
 
+def _size(path: str, value: str) -> int:
+    size = parse_size(value)
+    if size is None:
+        raise BadInput(f"invoke.yaml: {path}: {value!r} is not a size", hint="For example 500MB or 2GB.")
+    return size
+
+
 def _pairs(value: str) -> dict[str, str]:
     pairs = {}
     for word in value.split():
@@ -265,21 +238,3 @@ def _pairs(value: str) -> dict[str, str]:
             raise BadInput(f"PIPELINE_BUILD_ARGS: {word!r} is not NAME=value", hint="Separate pairs by spaces.")
         pairs[name] = text
     return pairs
-
-
-def _over(below: dict[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        merged[key] = _over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _convert(name: str, content: object) -> FilePart:
-    return convert(
-        {} if content is None else content,
-        FilePart,
-        file=name,
-        above="pipeline",
-        documented="docs/contract.md lists every setting.",
-    )

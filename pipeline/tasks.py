@@ -13,15 +13,17 @@ SERVICE = "the service, again for several (default: every one of the repository)
 ENVIRONMENT = "the environment (default: local; in CI the one that the branch is mapped to)"
 FORCE = "go on where it would be unchanged, or where a newer pipeline was there already"
 CHECK = "print what would be done, change nothing, exit with 2 when something would change"
+BUILDING = {
+    "push": "push to the registry, when one is set",
+    "no-cache": "build every step anew",
+    "jobs": "images built at once (default: one per processor, at most 4)",
+    "fail-fast": "stop the other builds when one fails",
+}
 JSON = "print one JSON document"
 JQ = "print what this jq expression makes of the JSON document"
 
 
-@task(
-    iterable=["service"],
-    help={"service": SERVICE, "push": "push to the registry, when one is set", "force": FORCE, "check": CHECK}
-    | {"no-cache": "build every step anew"},
-)
+@task(iterable=["service"], help={"service": SERVICE, "force": FORCE, "check": CHECK} | BUILDING)
 @verb
 def build(
     c: Context,
@@ -30,11 +32,14 @@ def build(
     no_cache: bool = False,
     force: bool = False,
     check: bool = False,
+    jobs: int = 0,
+    fail_fast: bool = False,
 ) -> int:
     """Build the images of each service, unless nothing changed; push them when a registry is set."""
     from pipeline.verbs import build as go
 
-    return go.build(c, service or (), push=push, no_cache=no_cache, force=force, check=check)
+    flags = go.Flags(push=push, no_cache=no_cache, force=force, jobs=jobs, fail_fast=fail_fast)
+    return go.build(c, service or (), flags, check=check)
 
 
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK})
@@ -61,8 +66,7 @@ def register(
 
 @task(
     iterable=["service"],
-    help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK}
-    | {"push": "push to the registry, when one is set", "no-cache": "build every step anew"},
+    help={"service": SERVICE, "environment": ENVIRONMENT, "force": FORCE, "check": CHECK} | BUILDING,
 )
 @verb
 def release(
@@ -73,11 +77,15 @@ def release(
     no_cache: bool = False,
     force: bool = False,
     check: bool = False,
+    jobs: int = 0,
+    fail_fast: bool = False,
 ) -> int:
     """Build, deploy and register in one; the old route comes back when the check through the gateway fails."""
     from pipeline.verbs import release as go
+    from pipeline.verbs.build import Flags
 
-    return go.release(c, service or (), environment, push=push, no_cache=no_cache, force=force, check=check)
+    flags = Flags(push=push, no_cache=no_cache, force=force, jobs=jobs, fail_fast=fail_fast)
+    return go.release(c, service or (), environment, flags, check=check)
 
 
 @task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})

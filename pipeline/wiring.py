@@ -18,12 +18,15 @@ from pipeline.errors import BadInput, Refused
 from pipeline.model.address import EngineAddress
 from pipeline.model.manifest import Manifest, check_together, parse_manifest
 from pipeline.model.release import Release, make_release
-from pipeline.settings import LOCAL, Settings, choose_environment, in_ci, make_settings, merge_files
+from pipeline.model.settings_file import merge_files
+from pipeline.settings import LOCAL, Settings, choose_environment, in_ci, make_settings
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from pipeline.builders.base import Builder
+    from pipeline.builders.base import Builder, ImageStore
+    from pipeline.builders.docker_images import DockerImages
+    from pipeline.edge.engine import EngineClients
     from pipeline.gateways.base import Front, Gateway
     from pipeline.lab.container import LabGateway
     from pipeline.ledgers.base import Leases, Records
@@ -114,9 +117,50 @@ class Session:
     @cached_property
     def builder(self) -> Builder:
         from pipeline.builders.docker import DockerBuilder
+        from pipeline.builders.docker_choice import BuilderSettings
+        from pipeline.edge.context_digests import ContextDigests
+
+        settings = self.settings
+        return DockerBuilder(
+            self._build_engine,
+            self._images,
+            digests=ContextDigests(_cache_folder(self.variables)),
+            settings=BuilderSettings(
+                builder=settings.builder,
+                cache_to=settings.build_cache,
+                attest=settings.build_attestations,
+                environ=self.variables,
+            ),
+            context_limit=settings.context_limit,
+        )
+
+    @cached_property
+    def images(self) -> ImageStore:
+        return self._images
+
+    @cached_property
+    def _images(self) -> DockerImages:
+        from pipeline.builders.docker_images import DockerImages
+
+        return DockerImages(self._build_engine, self.settings.registry, clock=self.clock)
+
+    @cached_property
+    def _build_engine(self) -> EngineClients:
+        from pipeline.edge.engine import EngineClients
 
         address = self.settings.build_engine
-        return DockerBuilder(self._engine(address), address, self.settings.registry)
+        return EngineClients(self._engine(address), address)
+
+    def deployed_images(self, service: str) -> tuple[str, ...]:
+        """The digests that the service's stacks run in this environment; none where a branch is only built."""
+        if not self.settings.environment:
+            return ()
+        return tuple(
+            container.image
+            for stack in self.platform.stacks()
+            if stack.service == service
+            for container in stack.containers
+        )
 
     @cached_property
     def platform(self) -> Platform:
@@ -215,6 +259,12 @@ def open_session(services: tuple[str, ...] = (), environment: str | None = None)
         _session = Session(start=Path.cwd(), variables=dict(os.environ))
     _session.choose(services, environment)
     return _session
+
+
+def _cache_folder(variables: Mapping[str, str]) -> str | None:
+    """What can be made anew is kept where the desktop's standard has it (XDG base directories)."""
+    own = variables.get("XDG_CACHE_HOME") or (variables.get("HOME") and f"{variables['HOME']}/.cache")
+    return f"{own}/invoke-pipeline" if own else None
 
 
 def _manifest(folder: Folder) -> Manifest:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import BadInput
 from pipeline.model.secret import Secret
-from pipeline.settings import FilePart, Settings, choose_environment, make_settings, merge_files
+from pipeline.model.settings_file import FilePart, merge_files
+from pipeline.settings import Settings, choose_environment, make_settings
 
 STAGE = {
     "gateway": {"admin": "https://kong.stage.example:8444", "proxy": "https://stage.example"},

@@ -1,287 +1,173 @@
-"""The builder on a Docker engine: the classic build API, fed with a context stream of our own."""
+"""The builder on a Docker engine: what images are made from, and how they are made of a context stream of our own."""
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from pipeline.builders.base import Listener
-from pipeline.builders.docker_log import BuildLog, error_in, gone, messages_of, progress_line
-from pipeline.builders.docker_push import Registries
-from pipeline.edge.clock import SystemClock
-from pipeline.edge.context import Context, digest, made_context, read_context
-from pipeline.edge.engine import EngineAnswered, engine_errors, is_missing
-from pipeline.edge.tar import pack
-from pipeline.errors import Failed, PipelineError
+from pipeline.builders.base import Built, KeptImage, Listener, Making
+from pipeline.builders.docker_buildkit import BuildKitBuilder
+from pipeline.builders.docker_choice import BuilderSettings, Chosen, choose_builder
+from pipeline.builders.docker_classic import ClassicBuilder
+from pipeline.builders.docker_draft import BuildOrder, Draft, place_of, read_draft, warnings
+from pipeline.builders.docker_images import DockerImages
+from pipeline.edge.context import largest, read_context
+from pipeline.edge.context_digests import ContextDigests
+from pipeline.edge.engine import EngineClients
+from pipeline.edge.git import changed_since
+from pipeline.errors import BadInput, Failed, PipelineError
 from pipeline.model import image as labels
-from pipeline.model.address import EngineAddress, RegistryAddress
-from pipeline.model.clock import Clock
-from pipeline.model.dockerfile import PREDEFINED_ARGS, Base, Dockerfile, parse_dockerfile
-from pipeline.model.image import BuiltImage, Recipe, fingerprint_of, labelling, parse_reference
+from pipeline.model.image import BuiltImage, Recipe
+from pipeline.model.size import shown_size
+from pipeline.model.sources import BaseImage, Sources, encode_parts
 
-if TYPE_CHECKING:
-    from docker import APIClient
-
-_NO_REGISTRY = RegistryAddress()
-_SECRET_NAME = re.compile(r"passw|secret|token|credential|private|api_?key|access_?key", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    """A recipe read from the disk: what will be sent, the args that are declared, the images that it is made from."""
-
-    context: Context
-    dockerfile: Dockerfile
-    args: Mapping[str, str]
-    bases: tuple[Base, ...]
+_USUAL = BuilderSettings()
 
 
 class DockerBuilder:
-    """Images on one engine. `registry` is where its user may push and pull."""
+    """Makes images on one engine, and knows from `images` what that has. `digests` remembers what contexts hold;
+    `context_limit` is the size in bytes from which on a context's largest paths are told."""
 
     def __init__(
         self,
-        client: APIClient,
-        address: EngineAddress,
-        registry: RegistryAddress = _NO_REGISTRY,
+        engine: EngineClients,
+        images: DockerImages,
         *,
-        clock: Clock | None = None,
+        digests: ContextDigests | None = None,
+        settings: BuilderSettings = _USUAL,
+        context_limit: int = 0,
     ) -> None:
-        self._client = client
-        self._address = address
-        self._registries = Registries(client=client, address=address, login=registry, clock=clock or SystemClock())
+        self._engine = engine
+        self._images = images
+        self._digests = digests or ContextDigests(None)
+        self._settings = settings
+        self._context_limit = context_limit
 
-    def fingerprint(self, recipe: Recipe) -> str:
-        return self._fingerprint(recipe, _draft(recipe))
+    def sources(self, recipes: Sequence[Recipe]) -> tuple[Sources | PipelineError, ...]:
+        self._digests.stamp([place_of(recipe) for recipe in recipes])
+        identities: dict[str, str] = {}
+        return tuple(self._sources(recipe, identities) for recipe in recipes)
 
-    def find(self, recipe: Recipe, fingerprint: str) -> BuiltImage | None:
-        wanted = {
-            labels.SERVICE_LABEL: recipe.service,
-            labels.COMPOSE_SERVICE_LABEL: recipe.compose_service,
-            labels.FINGERPRINT_LABEL: fingerprint,
-        }
-        # The usual answer first: of a thousand images, an engine takes a tenth of a second and more to list any.
-        named = self._inspect(recipe.reference)
-        own = (named["Config"].get("Labels") or {}) if named else {}
-        if named and wanted.items() <= own.items():
-            return _built(recipe.compose_service, recipe.reference, named, own)
-        with engine_errors(self._address, f"list the images of {recipe.service}"):
-            found: list[dict[str, Any]] = self._client.images(
-                filters={"label": [f"{name}={value}" for name, value in wanted.items()]}
-            )
-        # An image that someone built on one of ours inherits its labels: only what bears the repository's name is ours.
-        repository = parse_reference(recipe.reference).repository
-        tagged = [
-            (image["Created"], tag, image)
-            for image in found
-            for tag in image["RepoTags"] or ()
-            if tag.startswith(f"{repository}:")
-        ]
-        if not tagged:
-            return None
-        _, tag, image = max(tagged, key=lambda one: one[:2])
-        return _built(recipe.compose_service, tag, image, image["Labels"])
+    def differing(self, recipe: Recipe, older: KeptImage) -> tuple[str, ...] | None:
+        remembered = self._digests.differing(place_of(recipe), older.parts.get("content", ""))
+        if remembered is not None or older.image.built_for.endswith("-dirty"):
+            return remembered
+        return changed_since(recipe.context, older.commit)
 
-    def build(self, recipe: Recipe, *, no_cache: bool, log: Listener) -> BuiltImage:
-        draft = _draft(recipe)
-        for warning in _warnings(recipe, draft):
+    def build(self, recipe: Recipe, making: Making, log: Listener) -> Built:
+        draft = read_draft(recipe)
+        for warning in warnings(recipe, draft):
             log(f"warning: {warning}")
+        chosen = choose_builder(recipe, draft, self._settings, self._engine.address)
+        if chosen.command is not None:
+            log(f"{chosen}: {chosen.why}")
+        self._tell_large(recipe, making.sources, log)
+        args = self._with_siblings(draft, making)
+        self._pull_bases(recipe, draft, making, chosen, log)
+        own = {base.name for base in making.sources.bases if base.name not in making.siblings}
+        sources = making.sources.knowing({name: self._images.identity(name) for name in own})
+        cache = self._images.gather(making.cache, log) if chosen.command is None else making.cache
+        order = BuildOrder(
+            recipe=recipe, draft=draft, args=args, labels=self._labels(recipe, making, sources), cache=cache
+        )
+        made = self._by(chosen).build(order, making, log)
+        self._refuse_moved(recipe, sources, making)
+        image = BuiltImage(
+            compose_service=recipe.compose_service,
+            reference=recipe.reference,
+            id=made.id,
+            digest=made.digest,
+            fingerprint=sources.fingerprint,
+            built_for=recipe.labels.get(labels.STACK_LABEL, ""),
+        )
+        return Built(
+            image=self._images.tag(image, recipe),
+            builder=str(chosen),
+            steps=made.steps,
+            cached=made.cached,
+            context_bytes=made.sent,
+            size=self._images.size(made.id) if made.id else 0,
+            cache=cache,
+            attestations=made.attestations,
+        )
+
+    def _by(self, chosen: Chosen) -> ClassicBuilder | BuildKitBuilder:
+        if chosen.command is None:
+            return ClassicBuilder(self._engine)
+        return BuildKitBuilder(chosen.command, self._settings, self._engine.address, self._images)
+
+    def _pull_bases(self, recipe: Recipe, draft: Draft, making: Making, chosen: Chosen, log: Listener) -> None:
+        """Those that the engine does not have, so that it is known what they are; BuildKit makes no stage in vain."""
+        needed = draft.bases if chosen.command is None else draft.dockerfile.needed_bases(draft.args, recipe.target)
+        for base in needed:
+            if base.name not in making.siblings and not self._images.has(base.name):
+                self._images.pull_base(base, recipe, log)
+
+    def _sources(self, recipe: Recipe, identities: dict[str, str]) -> Sources | PipelineError:
+        try:
+            draft = read_draft(recipe)
+            content = self._digests.content(draft.place)
+        except BadInput as error:
+            return error
         for base in draft.bases:
-            if not self._id(base.name):
-                self._pull(base, recipe, log)
-        fingerprint = self._fingerprint(recipe, draft)
-        image = self._make(recipe, draft, self._labels(recipe, draft, fingerprint), no_cache, log)
-        if self.fingerprint(recipe) != fingerprint:
+            if base.name not in identities:
+                identities[base.name] = self._images.identity(base.name)
+        return Sources(
+            content=content.digest,
+            dockerfile=draft.text_digest,
+            target=recipe.target,
+            args=draft.counting_args,
+            options=recipe.options,
+            bases=tuple(BaseImage(name=base.name, identity=identities[base.name]) for base in draft.bases),
+            files=content.files,
+            size=content.size,
+        )
+
+    def _with_siblings(self, draft: Draft, making: Making) -> Mapping[str, str]:
+        """The args, with those that chose an image of the same run naming exactly that one. Where a name stands in the
+        Dockerfile itself, the image gets that name on the engine: there is no other way to say it."""
+        args = dict(draft.args)
+        for name, image in making.siblings.items():
+            exact = self._images.on_the_engine(image)
+            chosen = {base.variable: exact for base in draft.bases if base.name == name and base.variable}
+            if chosen and exact in {base.name for base in draft.dockerfile.bases({**args, **chosen}, "")}:
+                args |= chosen
+            else:
+                self._images.name(image, name)
+        return args
+
+    def _tell_large(self, recipe: Recipe, sources: Sources, log: Listener) -> None:
+        """A context that is larger than was meant shows what is in it: a video, a folder of modules."""
+        if not self._context_limit or sources.size <= self._context_limit:
+            return
+        context = read_context(recipe.context, recipe.dockerfile, key=recipe.key)
+        paths = "".join(f"\n  {shown_size(size):>8}  {path}" for path, size in largest(context))
+        log(
+            f"warning: the context {recipe.context} holds {shown_size(sources.size)}, more than "
+            f"{shown_size(self._context_limit)} (context_limit); name what is not needed in .dockerignore:{paths}"
+        )
+
+    def _refuse_moved(self, recipe: Recipe, sources: Sources, making: Making) -> None:
+        """What was sent is what was decided on: a file or a base that moved meanwhile would be under a false name."""
+        after = self.sources([recipe])[0]
+        same = isinstance(after, Sources) and after.knowing(
+            {base.name: base.identity for base in sources.bases if base.name in making.siblings}
+        )
+        if not same or same.fingerprint != sources.fingerprint:
             raise Failed(
                 f"{recipe.context} or a base image changed while {recipe.reference} was built; nothing was tagged",
                 hint="Build again when the files are at rest.",
             )
-        made = BuiltImage(
-            compose_service=recipe.compose_service,
-            reference=recipe.reference,
-            id=image,
-            fingerprint=fingerprint,
-            built_for=recipe.labels.get(labels.STACK_LABEL, ""),
-        )
-        return self.tag(made, recipe)
 
-    def tag(self, image: BuiltImage, recipe: Recipe) -> BuiltImage:
-        reference = parse_reference(recipe.reference)
-        with engine_errors(self._address, f"tag {image.id} as {recipe.reference}"):
-            self._client.tag(image.id, reference.repository, reference.tag)
-        pushed = image.digest if image.digest.startswith(f"{reference.repository}@") else ""
-        return msgspec.structs.replace(image, reference=recipe.reference, digest=pushed)
-
-    def push(self, image: BuiltImage, log: Listener) -> BuiltImage:
-        return self._registries.push(image, log)
-
-    def lookup(self, reference: str) -> BuiltImage | None:
-        found = self._inspect(reference)
-        if found is None:
-            return self._registries.lookup(parse_reference(reference))
-        own = found["Config"].get("Labels") or {}
-        return _built(own.get(labels.COMPOSE_SERVICE_LABEL, ""), reference, found, own)
-
-    def _fingerprint(self, recipe: Recipe, draft: _Draft) -> str:
-        return fingerprint_of(
-            content=digest(draft.context),
-            dockerfile=draft.context.dockerfile_text,
-            target=recipe.target,
-            args={name: value for name, value in draft.args.items() if name not in PREDEFINED_ARGS},
-            bases=[self._id(base.name) for base in draft.bases],
-        )
-
-    def _id(self, name: str) -> str:
-        """The engine's id of an image; empty where it has none."""
-        found = self._inspect(name)
-        return str(found["Id"]) if found else ""
-
-    def _inspect(self, name: str) -> Mapping[str, Any] | None:
-        try:
-            with engine_errors(self._address, f"look for the image {name}"):
-                found: Mapping[str, Any] = self._client.inspect_image(name)  # type: ignore[no-untyped-call]  # its stubs
-        except EngineAnswered as error:
-            if is_missing(error):
-                return None
-            raise
-        return found
-
-    def _pull(self, base: Base, recipe: Recipe, log: Listener) -> None:
-        reference = parse_reference(base.name)
-        doing = f"pull {base.name}"
-        try:
-            with engine_errors(self._address, doing):
-                stream = self._client.pull(
-                    reference.repository,
-                    tag=reference.digest or reference.tag,
-                    stream=True,
-                    decode=True,
-                    auth_config=self._registries.credentials(reference.registry),
-                    platform=base.platform or None,
-                )
-            for message in messages_of(stream, self._address, doing):
-                if (error := error_in(message)) is not None:
-                    raise Failed(error, hint="")
-                if (line := progress_line(message)) is not None:
-                    log(line)
-        except Failed as error:
-            another = f"set the build arg {base.variable} to one that you have (pipeline.build_args in invoke.yaml)"
-            raise Failed(
-                f"{recipe.key}: the base image {base.name} is not on the engine and cannot be pulled: {error}",
-                hint=f"Load it into the engine, or {another if base.variable else 'name another in the FROM'}.",
-            ) from error
-
-    def _make(self, recipe: Recipe, draft: _Draft, own: Mapping[str, str], no_cache: bool, log: Listener) -> str:
-        """Builds, then labels in a second build of one step: the engine would make a step of every label of the first,
-        a tenth of a second each. Neither has a tag, so that whatever ends them early leaves none; gives the id."""
-        triggers = any(one.keyword == "ONBUILD" for one in draft.dockerfile.instructions)
-        options = {
-            "buildargs": {**draft.args, **_declared(recipe.facts, draft.dockerfile)},
-            "target": recipe.target,
-            "nocache": no_cache,
-            "labels": own if triggers else {},
+    def _labels(self, recipe: Recipe, making: Making, sources: Sources) -> dict[str, str]:
+        found = {
+            **recipe.labels,
+            labels.FINGERPRINT_LABEL: sources.fingerprint,
+            labels.SOURCES_LABEL: encode_parts(sources.parts),
         }
-        made = self._run(draft.context, draft.dockerfile, BuildLog(draft.dockerfile, log), options)
-        if triggers:  # a second FROM would set them off
-            return made
-        text = labelling(made, own)
-        labeller = parse_dockerfile(text, file=f"the labels of {recipe.reference}")
-        return self._run(made_context("Dockerfile", text), labeller, BuildLog(labeller, lambda _: None), {})
-
-    def _run(self, context: Context, dockerfile: Dockerfile, steps: BuildLog, options: Mapping[str, Any]) -> str:
-        doing = f"build {dockerfile.file}"
-        with _disconnecting(self._client), _without_the_request():
-            with engine_errors(self._address, doing):
-                stream = self._client.build(
-                    fileobj=pack(context),  # type: ignore[arg-type]  # requests streams any iterator of bytes
-                    custom_context=True,
-                    dockerfile=context.dockerfile,
-                    rm=True,
-                    forcerm=True,
-                    decode=True,
-                    **options,
-                )
-            for message in messages_of(stream, self._address, doing):
-                steps.take(message)
-        if not steps.image:
-            raise gone(self._address, doing, f"the log ended in {steps.step or 'the beginning'}")
-        return steps.image
-
-    def _labels(self, recipe: Recipe, draft: _Draft, fingerprint: str) -> dict[str, str]:
-        found = {**recipe.labels, labels.FINGERPRINT_LABEL: fingerprint}
-        if draft.bases:
-            name = draft.bases[-1].name
-            image = self.lookup(name)
+        if sources.bases:
+            name = sources.bases[-1].name
+            image = making.siblings.get(name) or self._images.lookup(name)
             found[labels.OCI_LABEL + "base.name"] = name
             if image is not None and image.digest:
                 found[labels.OCI_LABEL + "base.digest"] = image.digest.partition("@")[2]
         return found
-
-
-def _draft(recipe: Recipe) -> _Draft:
-    context = read_context(recipe.context, recipe.dockerfile, key=recipe.key)
-    dockerfile = parse_dockerfile(context.dockerfile_text, file=context.dockerfile_path)
-    args = _declared({**recipe.machine_args, **recipe.args}, dockerfile)
-    return _Draft(context=context, dockerfile=dockerfile, args=args, bases=dockerfile.bases(args, recipe.target))
-
-
-def _declared(args: Mapping[str, str], dockerfile: Dockerfile) -> dict[str, str]:
-    known = dockerfile.declared | PREDEFINED_ARGS
-    return {name: value for name, value in args.items() if name in known}
-
-
-def _warnings(recipe: Recipe, draft: _Draft) -> Iterator[str]:
-    for name in recipe.args:
-        if name not in draft.args:
-            yield f"{draft.dockerfile.file} declares no ARG {name}: it is left out ({recipe.key}.args)"
-    for name in draft.args:
-        if _SECRET_NAME.search(name):
-            yield f"the build arg {name} looks like a secret: its value can be read in the image's history"
-
-
-def _built(compose_service: str, reference: str, found: Mapping[str, Any], own: Mapping[str, str]) -> BuiltImage:
-    repository = parse_reference(reference).repository
-    digests = sorted(one for one in found["RepoDigests"] or () if one.startswith(f"{repository}@"))
-    return BuiltImage(
-        compose_service=compose_service,
-        reference=reference,
-        id=str(found["Id"]),
-        digest=digests[0] if digests else "",
-        fingerprint=own.get(labels.FINGERPRINT_LABEL, ""),
-        built_for=own.get(labels.STACK_LABEL, ""),
-    )
-
-
-@contextmanager
-def _without_the_request() -> Iterator[None]:
-    """Cuts the client's own exception off: its text has the request's URL, and that the value of every build arg."""
-    try:
-        yield
-    except PipelineError as error:
-        raise error from None
-
-
-@contextmanager
-def _disconnecting(client: APIClient) -> Iterator[None]:
-    """Closes the connections of this thread's requests when the block ends: an engine cancels the build of a client
-    that has gone, and docker-py gives a generator that keeps its connection."""
-    opened: list[Any] = []
-    thread = threading.get_ident()
-
-    def keep(response: Any, *_: object, **__: object) -> None:
-        if threading.get_ident() == thread:
-            opened.append(response)
-
-    client.hooks["response"].append(keep)
-    try:
-        yield
-    finally:
-        client.hooks["response"].remove(keep)
-        for response in opened:
-            response.close()

@@ -16,16 +16,20 @@ Message = Mapping[str, object]
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (\S+)")
 _REPEATED = 30
+_FROM_THE_CACHE = " ---> Using cache"
 _RED = re.compile(r"\x1b\[(?:91|0)m")
 """The engine paints what a step writes to stderr."""
 
 
 class BuildLog:
-    """Passes a build's lines on as they come, and remembers the step that they belong to and the image at the end."""
+    """Passes a build's lines on as they come, and remembers the step that they belong to, how many `steps` there are
+    and how many were `cached`, and the image at the end."""
 
     def __init__(self, dockerfile: Dockerfile, log: Listener) -> None:
         self.image = ""
         self.step = ""
+        self.steps = 0
+        self.cached = 0
         self._dockerfile = dockerfile
         self._log = log
         self._number = 0
@@ -48,10 +52,11 @@ class BuildLog:
 
     def _line(self, line: str) -> None:
         if found := _STEP.match(line):
-            self._number = int(found[1])
+            self._number, self.steps = int(found[1]), int(found[2])
             self.step = f"step {found[1]} of {found[2]}"
             self._lines.clear()
         elif line.strip():
+            self.cached += line == _FROM_THE_CACHE
             self._lines.append(line)
         self._log(line)
 
@@ -62,14 +67,12 @@ class BuildLog:
 
     def _failure(self, error: str) -> Failed:
         """The engine's error with the Dockerfile's line; the step's last lines are told again right before it, because
-        in a long log they are far from the end of the screen."""
+        in a long log, or among those of other builds, they are far from the end of the screen."""
         step = self._dockerfile.step(self._number)
         if step is None:
             return Failed(f"{self._dockerfile.file}: {error}", hint="Mend the Dockerfile and build again.")
         where = f"{self._dockerfile.file}:{step.line}"
-        self._log(f"--- the end of {self.step}, {where}: {step.text}")
-        for line in self._lines:
-            self._log(line)
+        self._log("\n".join([f"--- the end of {self.step}, {where}: {step.text}", *self._lines]))
         return Failed(
             f"{where}: {self.step} failed: {step.text!r}: {error}",
             hint="The last lines of the step are above; mend it and build again: what comes before it is in the cache.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
@@ -18,6 +19,7 @@ class Console:
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         self._mask = Mask()
+        self._lock = threading.Lock()
 
     def mask(self, secrets: Iterable[Secret]) -> None:
         """From now on these are shown as [secret]."""
@@ -29,9 +31,9 @@ class Console:
     def tell(self, text: str) -> None:
         self._print(text, self._err)
 
-    def teller(self, prefix: str) -> Callable[[str], None]:
+    def teller(self, prefix: str, mark: str = ": ") -> Callable[[str], None]:
         """`tell` with a word in front of every line."""
-        return lambda text: self.tell("\n".join(f"{prefix}: {line}" for line in text.split("\n")))
+        return lambda text: self.tell("\n".join(f"{prefix}{mark}{line}" for line in text.split("\n")))
 
     def error(self, error: PipelineError, prefix: str = "") -> None:
         """Two lines: what happened, and what to do next."""
@@ -42,7 +44,8 @@ class Console:
         """What the terminal cannot show is shown by its code: a log is no reason to stop."""
         encoding = getattr(stream, "encoding", None) or "utf-8"
         masked = self._mask(text)
-        print(masked.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        with self._lock:  # several builds tell at once: a text stays whole
+            print(masked.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def _one_line(text: str) -> str:

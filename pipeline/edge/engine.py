@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -45,6 +46,30 @@ def open_engine(address: EngineAddress) -> APIClient:
         if not address.host:
             return Docker.from_env(timeout=ENGINE_TIMEOUT, version="auto").api
         return Client(base_url=address.host, tls=_tls(address), timeout=ENGINE_TIMEOUT, version="auto")
+
+
+class EngineClients:
+    """Clients of one engine, one for each thread that asks: docker-py's are not for several. `client` is the calling
+    thread's; the others open with a thread's first question and are closed together."""
+
+    def __init__(self, client: APIClient, address: EngineAddress) -> None:
+        self.address = address
+        self._own = threading.local()
+        self._own.client = client
+        self._opened: list[APIClient] = []
+
+    @property
+    def client(self) -> APIClient:
+        found: APIClient | None = getattr(self._own, "client", None)
+        if found is None:
+            found = self._own.client = open_engine(self.address)
+            self._opened.append(found)
+        return found
+
+    def close(self) -> None:
+        """Closes what it opened itself, once the threads have ended."""
+        while self._opened:
+            self._opened.pop().close()
 
 
 @contextmanager

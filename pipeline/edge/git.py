@@ -58,6 +58,22 @@ def read_worktree(root: Path, variables: Mapping[str, str]) -> Worktree:
     return Worktree(checkout=checkout, changed=_changed(root) if there else ())
 
 
+def changed_since(folder: str, commit: str) -> tuple[str, ...] | None:
+    """The paths in `folder`, relative to it, that are not as they were in the commit, uncommitted and untracked ones
+    too; None when git does not know the commit (a shallow clone) or the folder."""
+    if not _COMMIT.fullmatch(commit) or not os.path.isdir(folder):
+        return None
+    path = Path(folder)
+    try:
+        differing = _run(path, "diff", "--name-only", "-z", "--no-renames", "--relative", commit, "--", ".")
+        untracked = _run(path, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    except FileNotFoundError:
+        return None
+    if differing.returncode or untracked.returncode:
+        return None
+    return tuple(sorted(set(os.fsdecode(differing.stdout + untracked.stdout).split("\0")) - {""}))
+
+
 def _is_repository(root: Path, *, needed: bool) -> bool:
     """Whether git reads `root` as (part of) a repository. `needed`: nothing else says commit and branch."""
     try:

@@ -10,7 +10,13 @@ from pipeline.model.release import Release
 
 SCHEMA_VERSION = 1
 
-OWN_OUTPUTS = ("build/*/artifact.json", "artifacts/createKongApi.*", "artifacts/kong.*")
+OWN_OUTPUTS = (
+    "build/*/artifact.json",
+    "build/*/report.json",
+    "build/*/build.env",
+    "artifacts/createKongApi.*",
+    "artifacts/kong.*",
+)
 """What the verbs write into a repository, as patterns from its root. In a repository that is a single service they lie
 in the build context: they are left out of it and of the fingerprint, or nothing would ever be unchanged."""
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
@@ -14,7 +13,7 @@ import msgspec
 
 from pipeline.errors import BadInput
 from pipeline.model.manifest import ImageSource, Manifest
-from pipeline.model.release import Release
+from pipeline.model.release import Release, slug_of
 
 LABEL = "pipeline."
 SERVICE_LABEL = LABEL + "service"
@@ -23,6 +22,7 @@ STACK_LABEL = LABEL + "stack"
 BRANCH_LABEL = LABEL + "branch"
 COMMIT_LABEL = LABEL + "commit"
 FINGERPRINT_LABEL = LABEL + "fingerprint"
+SOURCES_LABEL = LABEL + "sources"
 OCI_LABEL = "org.opencontainers.image."
 
 
@@ -49,7 +49,27 @@ class Recipe:
     secrets: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
+    newest: tuple[str, ...] = ()
     key: str = ""
+
+    @property
+    def repository(self) -> str:
+        return parse_reference(self.reference).repository
+
+    @property
+    def branch(self) -> str:
+        return self.labels.get(BRANCH_LABEL, "")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What the recipe asks of the builder that changes the image, by name."""
+        ssh, platforms = (f"ssh {one}" for one in self.ssh), (f"platform {one}" for one in self.platforms)
+        return (*(f"secret {one}" for one in self.secrets), *ssh, *platforms)
+
+    @property
+    def dockerfile_in_context(self) -> str:
+        """The Dockerfile's path from the context's folder, as far as that can be told without looking."""
+        return posixpath.relpath(self.dockerfile, self.context) if self.dockerfile else "Dockerfile"
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,12 +96,14 @@ def plan_recipes(
     folder: str,
     prefix: str,
     build_args: Mapping[str, str],
+    default_branches: tuple[str, ...] = (),
 ) -> tuple[Recipe, ...]:
     """The images of a release, in the order they are written down; none when the stack only runs others' images.
 
     `sources` has every compose service that is not given by an `image` alone: its `build:` entry, or None where it has
     neither. The manifest's images win over them; a single service with neither is built from the folder. `folder` is
-    the service's, absolute; `prefix` a registry and path or empty; `build_args` what this machine offers. Whether
+    the service's, absolute; `prefix` a registry and path or empty; `build_args` what this machine offers;
+    `default_branches` the branches whose images may serve as a cache for this one's. Whether
     Dockerfile and context exist is for the builder to find out: it raises BadInput with the recipe's `key`.
     """
     chosen = dict(_choose(manifest, sources))
@@ -101,10 +123,23 @@ def plan_recipes(
             secrets=source.secrets,
             ssh=source.ssh,
             platforms=source.platforms,
+            newest=newest_tags(release.slug, default_branches) if prefix else (),
             key=key,
         )
         for name, (key, source) in chosen.items()
     )
+
+
+def newest_tags(slug: str, default_branches: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags of the newest image of a branch and of the default ones. The dot keeps them apart from every release's
+    tag: no slug has one."""
+    slugs = dict.fromkeys((slug, *map(slug_of, default_branches)))
+    return tuple(f"{one}.newest" for one in slugs)
+
+
+def sources_tag(fingerprint: str) -> str:
+    """The tag under which a registry has the image of a fingerprint."""
+    return f"sources.{fingerprint[:40]}"
 
 
 def image_labels(release: Release, compose_service: str) -> dict[str, str]:
@@ -124,20 +159,6 @@ def image_labels(release: Release, compose_service: str) -> dict[str, str]:
         COMMIT_LABEL: release.commit,
     }
     return {name: value for name, value in found.items() if value}
-
-
-def fingerprint_of(
-    *, content: str, dockerfile: bytes, target: str, args: Mapping[str, str], bases: Iterable[str]
-) -> str:
-    """64 hex digits that change when the image would: `content` is the context's digest, `args` what is sent without
-    the facts, `bases` the ids of the images that it is made from."""
-    total = hashlib.sha256(b"pipeline fingerprint 1\n")
-    parts = [content.encode(), dockerfile, target.encode()]
-    parts += [f"{name}={value}".encode() for name, value in sorted(args.items())]
-    parts += [base.encode() for base in bases]
-    for part in parts:
-        total.update(b"%d:" % len(part) + part)
-    return total.hexdigest()
 
 
 def labelling(image: str, labels: Mapping[str, str]) -> bytes:

@@ -88,8 +88,12 @@ def hold(session: Session, work: Work, doing: str) -> AbstractContextManager[Hol
     )
 
 
+def is_refused(work: Work) -> bool:
+    return work.release.dirty and work.release.environment == "production"
+
+
 def refuse_dirty(work: Work) -> None:
-    if work.release.dirty and work.release.environment == "production":
+    if is_refused(work):
         raise Refused(
             f"{work.release.service} has uncommitted changes, and production runs commits only",
             hint="Commit or stash them (`git status` shows them), then build and deploy again.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pipeline
-from pipeline.errors import BadInput, Failed, Unreachable
+from pipeline.builders.base import Making, Sought
+from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
 from pipeline.model.clock import Deadline
-from pipeline.model.image import COMPOSE_SERVICE_LABEL, SERVICE_LABEL, Recipe
+from pipeline.model.image import COMPOSE_SERVICE_LABEL, SERVICE_LABEL, BuiltImage, Recipe
 from pipeline.verbs.report import print_document
 from pipeline.wiring import Session, open_session
 
@@ -19,11 +20,7 @@ def up(environment: str | None) -> int:
     session = open_session((), environment)
     name = session.require_environment()
     tell = session.console.teller("lab")
-    recipe = _recipe(session)
-    image = session.builder.find(recipe, session.builder.fingerprint(recipe))
-    if image is None:
-        tell("building the toolkit's image")
-        image = session.builder.build(recipe, no_cache=False, log=session.console.tell)
+    image = _image(session, _recipe(session))
     changed = session.lab.up(image.id)
     _wait(session)
     state = session.lab.state()
@@ -55,6 +52,18 @@ def status(environment: str | None, *, json: bool) -> int:
     line = f"{found.container}: {'runs' if found.running else 'does not run'}, admin {found.admin}, proxy {found.proxy}"
     print_document(session, document, [line], json=json, jq="")
     return 0
+
+
+def _image(session: Session, recipe: Recipe) -> BuiltImage:
+    """The toolkit's image as it is now, built when the engine does not have it."""
+    sources = session.builder.sources([recipe])[0]
+    if isinstance(sources, PipelineError):
+        raise sources
+    found = session.images.find([Sought(recipe=recipe, fingerprint=sources.fingerprint)])[0].same
+    if found is not None:
+        return found
+    session.console.teller("lab")("building the toolkit's image")
+    return session.builder.build(recipe, Making(sources=sources), session.console.tell).image
 
 
 def _recipe(session: Session) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.edge.files import read_file
@@ -29,7 +29,14 @@ def recipes_of(session: Session, work: Work) -> tuple[Recipe, ...]:
         folder=str(work.folder),
         prefix=session.settings.registry.prefix,
         build_args=session.settings.build_args,
+        default_branches=session.settings.default_branches,
     )
+
+
+def build_secrets(session: Session, work: Work, recipes: tuple[Recipe, ...]) -> Mapping[str, Secret]:
+    """The values of the secrets that the images' builds are given. Raises BadInput naming every one that is missing."""
+    names = dict.fromkeys(name for recipe in recipes for name in recipe.secrets)
+    return _values(session, work, tuple(names), "pipeline.images.*.secrets")
 
 
 def read_build(session: Session, work: Work) -> Artifact:
@@ -40,7 +47,7 @@ def read_build(session: Session, work: Work) -> Artifact:
         return read_artifact(text, file=artifact_path(work.release.service), release=work.release)
     images = []
     for recipe in recipes_of(session, work):
-        image = session.builder.lookup(recipe.reference)
+        image = session.images.lookup(recipe.reference)
         if image is None:
             raise Failed(
                 f"{work.release.service} was not built at {work.release.version}: there is no {recipe.reference}",
@@ -73,22 +80,26 @@ def stack_of(session: Session, work: Work, artifact: Artifact) -> Stack:
 
 def read_secrets(session: Session, work: Work, stack: Stack) -> Mapping[str, Secret]:
     """The values of the secrets that the stack is given. Raises BadInput naming every one that is missing."""
-    found = {name: session.settings.secret(name) for name in secrets_of(stack.definition)}
-    missing = sorted(name for name, value in found.items() if value is None)
-    if missing:
-        raise BadInput(
-            f"{work.manifest.file}: pipeline.secrets: not set in the environment: {', '.join(missing)}",
-            hint=f"Set {missing[0]}, or {session.settings.environment.upper()}_{missing[0]} for this one alone.",
-        )
-    secrets = {name: value for name, value in found.items() if value is not None}
-    session.console.mask(secrets.values())
-    return secrets
+    return _values(session, work, secrets_of(stack.definition), "pipeline.secrets")
 
 
 def known_secrets(session: Session, work: Work) -> tuple[Secret, ...]:
     """Those of the manifest's secrets whose values are set here, for masking."""
     found = (session.settings.secret(name) for name in work.manifest.pipeline.secrets)
     return tuple(value for value in found if value is not None)
+
+
+def _values(session: Session, work: Work, names: Iterable[str], path: str) -> Mapping[str, Secret]:
+    found = {name: session.settings.secret(name) for name in names}
+    missing = sorted(name for name, value in found.items() if value is None)
+    if missing:
+        raise BadInput(
+            f"{work.manifest.file}: {path}: not set in the environment: {', '.join(missing)}",
+            hint=f"Set {missing[0]}, or {session.settings.environment.upper()}_{missing[0]} for this one alone.",
+        )
+    secrets = {name: value for name, value in found.items() if value is not None}
+    session.console.mask(secrets.values())
+    return secrets
 
 
 def _compose(session: Session, work: Work, facts: Mapping[str, str]) -> ComposeFile:

@@ -17,10 +17,17 @@ from typing import Any
 from docker import APIClient
 from docker.errors import APIError
 
-from pipeline.edge.engine import open_engine
+from pipeline.builders.base import Builder, Built, Found, ImageStore, Listener, Making, Sought
+from pipeline.builders.docker import DockerBuilder
+from pipeline.builders.docker_images import DockerImages
+from pipeline.builders.docker_push import Registries
+from pipeline.edge.clock import SystemClock
+from pipeline.edge.engine import EngineClients, open_engine
+from pipeline.errors import PipelineError
 from pipeline.model.address import EngineAddress, RegistryAddress
-from pipeline.model.image import Recipe
+from pipeline.model.image import BuiltImage, Recipe
 from pipeline.model.secret import Secret
+from pipeline.model.sources import Sources
 
 HERE = EngineAddress()
 
@@ -93,6 +100,48 @@ def held(client: APIClient, image: str, folder: str) -> dict[str, tuple[Any, ...
             if name:
                 found[name] = (member.type, member.mode, member.linkname, member.uid, member.gid, content)
     return found
+
+
+class Workshop:
+    """A builder and its images as a test uses them: one recipe at a time."""
+
+    def __init__(self, builder: Builder, images: ImageStore) -> None:
+        self.builder = builder
+        self.images = images
+
+    def sources(self, recipe: Recipe) -> Sources:
+        sources = self.builder.sources([recipe])[0]
+        if isinstance(sources, PipelineError):
+            raise sources
+        return sources
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        return self.sources(recipe).fingerprint
+
+    def make(self, recipe: Recipe, log: Listener, **making: Any) -> Built:
+        return self.builder.build(recipe, Making(sources=self.sources(recipe), **making), log)
+
+    def build(self, recipe: Recipe, log: Listener, **making: Any) -> BuiltImage:
+        return self.make(recipe, log, **making).image
+
+    def look(self, recipe: Recipe, fingerprint: str, *, pushed: bool = False) -> Found:
+        return self.images.find([Sought(recipe=recipe, fingerprint=fingerprint, pushed=pushed)])[0]
+
+    def find(self, recipe: Recipe, fingerprint: str) -> BuiltImage | None:
+        return self.look(recipe, fingerprint).same
+
+
+def docker_workshop(
+    client: APIClient, registry: RegistryAddress | None = None, address: EngineAddress = HERE, **options: Any
+) -> Workshop:
+    """The real ones on the engine of `client`."""
+    engine = EngineClients(client, address)
+    images = DockerImages(engine, registry or RegistryAddress())
+    return Workshop(DockerBuilder(engine, images, **options), images)
+
+
+def registries_of(client: APIClient, user: RegistryAddress) -> Registries:
+    return Registries(client=client, address=HERE, login=user, clock=SystemClock())
 
 
 def recipe_of(folder: Path, reference: str, **fields: Any) -> Recipe:

@@ -23,12 +23,11 @@ from typing import Any
 import pytest
 from docker import APIClient
 from docker.errors import APIError
-from engine_support import HERE, free_port, held, login, remove_images, running_registry
+from engine_support import HERE, free_port, held, login, registries_of, remove_images, running_registry
 from fragile_engine import fragile_engine
 
 from pipeline.builders.buildkit import BuildKit, BuildKitResult, Folder, visible
 from pipeline.builders.buildkit_job import BuildKitJob
-from pipeline.builders.docker import DockerBuilder
 from pipeline.edge.context import read_context
 from pipeline.edge.docker_command import DockerCommand, NoBuildKit, find_buildkit
 from pipeline.edge.tar import pack
@@ -261,7 +260,7 @@ def test_an_image_is_a_cache_for_another_machine(site: Site, tmp_path: Path) -> 
         reference = f"{registry}/group/cache:1"
         result = site.build(cache_to="inline")
         site.client.tag(result.id, f"{registry}/group/cache", "1")
-        DockerBuilder(site.client, HERE, login(registry)).push(
+        registries_of(site.client, login(registry)).push(
             BuiltImage(compose_service="app", reference=reference, id=result.id), site.log.append
         )
         remove_images(site.client, f"{registry}/group")
@@ -280,8 +279,8 @@ def test_a_base_image_is_pulled_with_the_logins_of_the_run_s_own_configuration(s
     with running_registry(tmp_path, htpasswd=users) as registry:
         name = f"{registry}/group/base:1"
         site.client.tag(site.base, f"{registry}/group/base", "1")
-        builder = DockerBuilder(site.client, HERE, login(registry, "ci", "secret"))
-        builder.push(BuiltImage(compose_service="app", reference=name, id=""), site.log.append)
+        registries = registries_of(site.client, login(registry, "ci", "secret"))
+        registries.push(BuiltImage(compose_service="app", reference=name, id=""), site.log.append)
         site.client.remove_image(name)
         site.write(f"FROM {name}\nRUN echo {uuid.uuid4().hex}\n")
         config = tmp_path / "config"

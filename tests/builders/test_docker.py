@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from docker import APIClient
 from engine_support import (
-    HERE,
+    Workshop,
+    docker_workshop,
     free_port,
     held,
     is_there,
@@ -28,13 +29,14 @@ from engine_support import (
     running_registry,
 )
 
-from pipeline.builders.docker import DockerBuilder
+from pipeline.builders.base import Making
 from pipeline.edge.engine import open_engine
 from pipeline.errors import BadInput, Failed, Unreachable
 from pipeline.model.address import EngineAddress
 from pipeline.model.image import BuiltImage, image_labels
 from pipeline.model.manifest import parse_manifest
 from pipeline.model.release import Checkout, make_release
+from pipeline.model.sources import encode_parts
 
 pytestmark = pytest.mark.engine
 
@@ -54,14 +56,16 @@ class Site:
         for name, content in files.items():
             (self.folder / name).write_text(content)
 
-    def build(self, *, tag: str = "one", builder: DockerBuilder | None = None, **fields: Any) -> BuiltImage:
+    def build(self, *, tag: str = "one", shop: Workshop | None = None, **fields: Any) -> BuiltImage:
         recipe = recipe_of(self.folder, f"{self.repository}:{tag}", **fields)
-        listen: Callable[[str], None] = self.log.append
-        return (builder or DockerBuilder(self.client, HERE)).build(recipe, no_cache=False, log=listen)
+        return (shop or docker_workshop(self.client)).build(recipe, self.listen_all)
+
+    def listen_all(self, text: str) -> None:
+        self.log += text.split("\n")
 
     def listen(self, listener: Callable[[str], None], **fields: Any) -> BuiltImage:
         recipe = recipe_of(self.folder, f"{self.repository}:one", **fields)
-        return DockerBuilder(self.client, HERE).build(recipe, no_cache=False, log=listener)
+        return docker_workshop(self.client).build(recipe, listener)
 
     def labels(self, image: BuiltImage) -> dict[str, str]:
         found: dict[str, str] = self.client.inspect_image(image.id)["Config"]["Labels"]  # type: ignore[no-untyped-call]
@@ -94,6 +98,7 @@ def test_labels_arrive_as_they_are_whatever_the_branch_is_called(site: Site) -> 
         **wanted,
         "own": "kept",
         "pipeline.fingerprint": image.fingerprint,
+        "pipeline.sources": encode_parts(docker_workshop(site.client).sources(recipe_of(site.folder, "x:1")).parts),
         "org.opencontainers.image.base.name": site.base,
     }
 
@@ -176,13 +181,13 @@ def test_a_base_image_under_the_same_name_but_with_another_id_changes_the_finger
     site.write(f"FROM {site.repository}:one\n")
     recipe = recipe_of(site.folder, f"{site.repository}:two")
     site.client.tag(site.base, site.repository, "one")
-    builder = DockerBuilder(site.client, HERE)
-    before = builder.fingerprint(recipe)
+    shop = docker_workshop(site.client)
+    before = shop.fingerprint(recipe)
     site.write("FROM BASE\nRUN echo other\n")
     site.build()
     site.write(f"FROM {site.repository}:one\n")
 
-    assert builder.fingerprint(recipe) != before
+    assert shop.fingerprint(recipe) != before
 
 
 def test_lines_are_told_while_the_step_runs(site: Site) -> None:
@@ -259,17 +264,18 @@ def test_a_base_image_that_cannot_be_had_is_named_with_the_argument_that_replace
 def test_a_base_image_is_pulled_with_the_registry_s_login(site: Site, tmp_path: Path) -> None:
     users = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
     with running_registry(tmp_path, htpasswd=users) as registry:
-        builder = DockerBuilder(site.client, HERE, login(registry, "ci", "secret"))
+        shop = docker_workshop(site.client, login(registry, "ci", "secret"))
         name = f"{registry}/{site.repository}:base"
         site.client.tag(site.base, f"{registry}/{site.repository}", "base")
-        pushed = builder.push(BuiltImage(compose_service="app", reference=name, id=""), site.log.append)
+        image = BuiltImage(compose_service="app", reference=name, id="here")
+        pushed = shop.images.push(image, recipe_of(site.folder, name), site.log.append)
         site.client.remove_image(name)
         site.write(f"FROM {name}\n")
 
-        image = site.build(builder=builder)
+        image = site.build(shop=shop)
 
         assert site.labels(image)["org.opencontainers.image.base.digest"] == pushed.digest.partition("@")[2]
-        assert builder.fingerprint(recipe_of(site.folder, "x:1")) == image.fingerprint
+        assert shop.fingerprint(recipe_of(site.folder, "x:1")) == image.fingerprint
 
 
 def test_files_that_change_during_the_build_leave_no_tag(site: Site) -> None:
@@ -286,10 +292,12 @@ def test_a_file_that_vanishes_while_it_is_sent_stops_the_build(site: Site) -> No
     with (site.folder / "a").open("wb") as file:
         file.truncate(1 << 30)
     (site.folder / "b").write_text("x")
+    shop, recipe = docker_workshop(site.client), recipe_of(site.folder, f"{site.repository}:one")
+    making = Making(sources=shop.sources(recipe))
     threading.Timer(0.2, (site.folder / "b").unlink).start()
 
     with pytest.raises(BadInput, match=r"b' cannot be read into the build context"):
-        site.build()
+        shop.builder.build(recipe, making, site.log.append)
 
     assert not site.tagged
 
@@ -318,10 +326,9 @@ def test_an_engine_that_dies_in_the_middle_of_a_build_is_unreachable_and_nothing
     with _engine_that_may_die() as (address, die):
         far = open_engine(address)
         try:
-            builder = DockerBuilder(far, address)
             recipe = recipe_of(site.folder, f"{site.repository}:one")
             with pytest.raises(Unreachable, match=r"went away in the middle .*nothing was tagged"):
-                builder.build(recipe, no_cache=False, log=lambda line: die() if line == "begun" else None)
+                docker_workshop(far, address=address).build(recipe, lambda line: die() if line == "begun" else None)
         finally:
             far.close()
 
@@ -335,10 +342,12 @@ def test_an_engine_that_dies_while_the_context_is_sent_is_unreachable(site: Site
 
     with _engine_that_may_die() as (address, die):
         far = open_engine(address)
+        shop, recipe = docker_workshop(far, address=address), recipe_of(site.folder, f"{site.repository}:one")
+        making = Making(sources=shop.sources(recipe))
         threading.Timer(0.3, die).start()
         try:
             with pytest.raises(Unreachable, match="does not answer"):
-                site.build(builder=DockerBuilder(far, address))
+                shop.builder.build(recipe, making, site.log.append)
         finally:
             far.close()
 
@@ -354,9 +363,7 @@ def test_an_image_that_someone_built_on_ours_is_not_taken_for_ours(site: Site) -
     try:
         site.client.remove_image(f"{site.repository}:one")
 
-        found = DockerBuilder(site.client, HERE).find(
-            recipe_of(site.folder, f"{site.repository}:one"), image.fingerprint
-        )
+        found = docker_workshop(site.client).find(recipe_of(site.folder, f"{site.repository}:one"), image.fingerprint)
 
         assert found is None
     finally:

@@ -20,9 +20,9 @@ from docker import APIClient
 from engine_support import HERE, free_port, is_there, login, remove_images, running_registry
 from registry_support import Answered, Asked, Front, cuttable_engine, in_front
 
-from pipeline.builders.docker import DockerBuilder
+from pipeline.builders.docker_images import DockerImages
 from pipeline.builders.docker_push import Registries
-from pipeline.edge.engine import open_engine
+from pipeline.edge.engine import EngineClients, open_engine
 from pipeline.errors import BadInput, Failed, Unreachable
 from pipeline.model.address import EngineAddress, RegistryAddress
 from pipeline.model.image import BuiltImage
@@ -402,13 +402,13 @@ def test_an_image_that_only_the_registry_has_is_looked_up_there(dock: Dock, tmp_
     )
     list(dock.client.build(path=str(tmp_path), tag=f"{dock.base}-labelled", rm=True))
     with running_registry(tmp_path) as host:
-        builder = DockerBuilder(dock.client, HERE, login(host))
+        images = DockerImages(EngineClients(dock.client, HERE), login(host))
         pushed = Dock(client=dock.client, base=f"{dock.base}-labelled").push(host, login(host))
         assert not is_there(dock.client, f"{host}/group/cities:one")
 
-        found = builder.lookup(f"{host}/group/cities:one")
+        found = images.lookup(f"{host}/group/cities:one")
 
-        assert builder.lookup(f"{host}/group/cities:two") is None
+        assert images.lookup(f"{host}/group/cities:two") is None
     assert found == BuiltImage(
         compose_service="app",
         reference=f"{host}/group/cities:one",
@@ -423,13 +423,13 @@ def test_a_lookup_at_a_registry_that_is_not_there_is_unreachable(dock: Dock) -> 
     host = f"127.0.0.1:{free_port()}"
 
     with pytest.raises(Unreachable, match=f"the registry {host} does not answer"):
-        DockerBuilder(dock.client, HERE, login(host), clock=dock.clock).lookup(f"{host}/group/cities:one")
+        DockerImages(EngineClients(dock.client, HERE), login(host), clock=dock.clock).lookup(f"{host}/group/cities:one")
 
 
 def test_a_password_is_on_no_command_line_and_in_no_representation(dock: Dock, tmp_path: Path) -> None:
     host = login("registry.example.com", "ci", "hunter2")
-    builder = DockerBuilder(dock.client, HERE, host)
+    images = DockerImages(EngineClients(dock.client, HERE), host)
 
-    assert "hunter2" not in f"{builder!r} {vars(builder)!r} {host!r}"
+    assert "hunter2" not in f"{images!r} {vars(images)!r} {host!r}"
     assert "hunter2" not in subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
     assert "hunter2" not in " ".join(sys.argv)

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.builders.base import Builder
 from pipeline.builders.memory import MemoryBuilder
 from pipeline.errors import BadInput, Failed
 from pipeline.model.image import STACK_LABEL, BuiltImage, Recipe
@@ -20,8 +19,9 @@ from pipeline.model.image import STACK_LABEL, BuiltImage, Recipe
 sys.path.insert(0, str(Path(__file__).parents[1] / "builders"))  # the tests' folders are no packages
 
 from engine_support import (
-    HERE,
+    Workshop,
     busybox_image,
+    docker_workshop,
     engine,
     login,
     recipe_of,
@@ -32,9 +32,9 @@ from engine_support import (
 
 @dataclass
 class Bench:
-    """A builder, a folder to build from, and the repository that its images are named after."""
+    """A builder with its images, a folder to build from, and the repository that its images are named after."""
 
-    builder: Builder
+    shop: Workshop
     folder: Path
     repository: str
     log: list[str] = field(default_factory=list)
@@ -44,7 +44,10 @@ class Bench:
         return recipe_of(self.folder, f"{self.repository}:{tag}", **{"labels": labels, **fields})
 
     def build(self, recipe: Recipe) -> BuiltImage:
-        return self.builder.build(recipe, no_cache=False, log=self.log.append)
+        return self.shop.build(recipe, self.log.append)
+
+    def push(self, image: BuiltImage, recipe: Recipe | None = None) -> BuiltImage:
+        return self.shop.images.push(image, recipe or self.recipe(), self.log.append)
 
 
 @pytest.fixture(params=["memory", pytest.param("docker", marks=pytest.mark.engine)])
@@ -54,15 +57,14 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     (folder / "code").write_text("one")
     if request.param == "memory":
         (folder / "Dockerfile").write_text("FROM base\nARG version\nCOPY . /srv\n")
-        yield Bench(builder=MemoryBuilder(), folder=folder, repository="registry.example.com/group/cities")
+        builder = MemoryBuilder()
+        yield Bench(shop=Workshop(builder, builder), folder=folder, repository="registry.example.com/group/cities")
         return
-    from pipeline.builders.docker import DockerBuilder
-
     with engine() as client, busybox_image(client) as base, running_registry(tmp_path) as registry:
         (folder / "Dockerfile").write_text(f"FROM {base}\nARG version\nCOPY . /srv\n")
         try:
             yield Bench(
-                builder=DockerBuilder(client, HERE, login(registry)),
+                shop=docker_workshop(client, login(registry)),
                 folder=folder,
                 repository=f"{registry}/group/cities",
             )
@@ -71,19 +73,19 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_the_same_inputs_give_the_same_fingerprint(bench: Bench) -> None:
-    first = bench.builder.fingerprint(bench.recipe())
+    first = bench.shop.fingerprint(bench.recipe())
 
-    again = bench.builder.fingerprint(bench.recipe(tag="two", facts={"version": "2"}))
+    again = bench.shop.fingerprint(bench.recipe(tag="two", facts={"version": "2"}))
 
     assert first == again
     assert len(first) == 64
 
 
 def test_a_changed_file_changes_the_fingerprint(bench: Bench) -> None:
-    before = bench.builder.fingerprint(bench.recipe())
+    before = bench.shop.fingerprint(bench.recipe())
     (bench.folder / "code").write_text("two")
 
-    assert bench.builder.fingerprint(bench.recipe()) != before
+    assert bench.shop.fingerprint(bench.recipe()) != before
 
 
 def test_a_built_image_carries_its_fingerprint_and_the_stack_that_it_was_built_for(bench: Bench) -> None:
@@ -94,7 +96,7 @@ def test_a_built_image_carries_its_fingerprint_and_the_stack_that_it_was_built_f
     assert image.reference == recipe.reference
     assert image.compose_service == "app"
     assert image.id.startswith("sha256:")
-    assert image.fingerprint == bench.builder.fingerprint(recipe)
+    assert image.fingerprint == bench.shop.fingerprint(recipe)
     assert image.built_for == "cities-one"
     assert image.digest == ""
 
@@ -114,33 +116,33 @@ def test_a_second_build_gives_the_same_image(bench: Bench) -> None:
 
 def test_an_image_is_found_by_its_fingerprint(bench: Bench) -> None:
     recipe = bench.recipe()
-    fingerprint = bench.builder.fingerprint(recipe)
-    assert bench.builder.find(recipe, fingerprint) is None
+    fingerprint = bench.shop.fingerprint(recipe)
+    assert bench.shop.find(recipe, fingerprint) is None
 
     image = bench.build(recipe)
 
-    assert bench.builder.find(recipe, fingerprint) == image
-    assert bench.builder.find(bench.recipe(tag="two"), fingerprint) == image
-    assert bench.builder.find(recipe, "0" * 64) is None
+    assert bench.shop.find(recipe, fingerprint) == image
+    assert bench.shop.find(bench.recipe(tag="two"), fingerprint) == image
+    assert bench.shop.find(recipe, "0" * 64) is None
 
 
 def test_an_image_of_another_compose_service_or_repository_is_not_found(bench: Bench) -> None:
     recipe = bench.recipe()
     image = bench.build(recipe)
 
-    assert bench.builder.find(bench.recipe(compose_service="proxy"), image.fingerprint) is None
-    assert bench.builder.find(replace(recipe, reference=f"{bench.repository}-app:one"), image.fingerprint) is None
+    assert bench.shop.find(bench.recipe(compose_service="proxy"), image.fingerprint) is None
+    assert bench.shop.find(replace(recipe, reference=f"{bench.repository}-app:one"), image.fingerprint) is None
 
 
 def test_a_tag_makes_a_second_name_and_the_reference_of_a_recipe_is_found_first(bench: Bench) -> None:
     image = bench.build(bench.recipe())
 
-    tagged = bench.builder.tag(image, bench.recipe(tag="two"))
+    tagged = bench.shop.images.tag(image, bench.recipe(tag="two"))
 
     assert tagged == msgspec.structs.replace(image, reference=f"{bench.repository}:two")
-    assert bench.builder.tag(tagged, bench.recipe(tag="two")) == tagged
+    assert bench.shop.images.tag(tagged, bench.recipe(tag="two")) == tagged
     for tag in ("one", "two"):
-        found = bench.builder.find(bench.recipe(tag=tag), image.fingerprint)
+        found = bench.shop.find(bench.recipe(tag=tag), image.fingerprint)
         assert found is not None
         assert found.reference == f"{bench.repository}:{tag}"
 
@@ -153,14 +155,14 @@ def test_a_failing_step_names_its_line_and_leaves_the_tag_as_it_was(bench: Bench
     with pytest.raises(Failed, match=r"Dockerfile:6: step 4 of 4 failed: 'RUN false'"):
         bench.build(bench.recipe())
 
-    assert bench.builder.lookup(image.reference) == image
+    assert bench.shop.images.lookup(image.reference) == image
 
 
 def test_a_missing_dockerfile_is_bad_input_with_the_key_that_wanted_it(bench: Bench) -> None:
     (bench.folder / "Dockerfile").unlink()
 
     with pytest.raises(BadInput, match=r"^docker-compose.yml: services.app.build: there is no Dockerfile at "):
-        bench.builder.fingerprint(bench.recipe())
+        bench.shop.fingerprint(bench.recipe())
 
 
 def test_a_folder_that_is_not_there_is_bad_input(bench: Bench) -> None:
@@ -173,39 +175,39 @@ def test_a_folder_that_is_not_there_is_bad_input(bench: Bench) -> None:
 def test_a_pushed_image_has_a_digest_and_is_run_by_it(bench: Bench) -> None:
     image = bench.build(bench.recipe())
 
-    pushed = bench.builder.push(image, bench.log.append)
+    pushed = bench.push(image)
 
     assert pushed.digest.startswith(f"{bench.repository}@sha256:")
     assert pushed.runnable == pushed.digest
-    assert bench.builder.lookup(image.reference) == pushed
+    assert bench.shop.images.lookup(image.reference) == pushed
 
 
 def test_a_second_push_sends_nothing(bench: Bench) -> None:
-    pushed = bench.builder.push(bench.build(bench.recipe()), bench.log.append)
+    pushed = bench.push(bench.build(bench.recipe()))
     bench.log.clear()
 
-    again = bench.builder.push(pushed, bench.log.append)
+    again = bench.push(pushed)
 
     assert again == pushed
     assert bench.log == []
 
 
 def test_a_tag_of_a_pushed_image_is_pushed_under_the_same_digest(bench: Bench) -> None:
-    pushed = bench.builder.push(bench.build(bench.recipe()), bench.log.append)
+    pushed = bench.push(bench.build(bench.recipe()))
     bench.log.clear()
 
-    second = bench.builder.push(bench.builder.tag(pushed, bench.recipe(tag="two")), bench.log.append)
+    second = bench.push(bench.shop.images.tag(pushed, bench.recipe(tag="two")), bench.recipe(tag="two"))
 
     assert second.digest == pushed.digest
     assert bench.log != []
 
 
 def test_an_unknown_reference_is_nowhere(bench: Bench) -> None:
-    assert bench.builder.lookup(f"{bench.repository}:none") is None
+    assert bench.shop.images.lookup(f"{bench.repository}:none") is None
 
 
 def test_a_name_without_a_registry_cannot_be_pushed(bench: Bench) -> None:
     image = BuiltImage(compose_service="app", reference="cities:one", id="sha256:1")
 
     with pytest.raises(BadInput, match="cities:one names no registry"):
-        bench.builder.push(image, bench.log.append)
+        bench.push(image)

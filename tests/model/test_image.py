@@ -12,7 +12,6 @@ from pipeline.model.image import (
     BuiltImage,
     Recipe,
     Reference,
-    fingerprint_of,
     image_labels,
     labelling,
     parse_reference,
@@ -135,27 +134,6 @@ def test_labels_say_where_an_image_comes_from() -> None:
 )
 def test_a_source_is_shown_without_its_login(url: str, shown: str | None) -> None:
     assert image_labels(release_of(manifest_of(), source=url), "app").get("org.opencontainers.image.source") == shown
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"content": "other"},
-        {"dockerfile": b"FROM b"},
-        {"target": "final"},
-        {"args": {"A": "2"}},
-        {"args": {"A": "1", "B": ""}},
-        {"bases": ["sha256:2"]},
-        {"bases": []},
-    ],
-)
-def test_what_changes_an_image_changes_its_fingerprint(change: dict[str, Any]) -> None:
-    same: dict[str, Any] = {
-        "content": "c", "dockerfile": b"FROM a", "target": "", "args": {"A": "1"}, "bases": ["sha256:1"],
-    }  # fmt: skip
-
-    assert fingerprint_of(**same) == fingerprint_of(**same)
-    assert fingerprint_of(**same) != fingerprint_of(**{**same, **change})
 
 
 @pytest.mark.parametrize(
