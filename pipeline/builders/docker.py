@@ -10,12 +10,13 @@ from pipeline.builders.docker_choice import BuilderSettings, Chosen, choose_buil
 from pipeline.builders.docker_classic import ClassicBuilder
 from pipeline.builders.docker_draft import BuildOrder, Draft, place_of, read_draft, warnings
 from pipeline.builders.docker_images import DockerImages
-from pipeline.edge.context import largest, read_context
+from pipeline.edge.context import largest, read_context, read_outline
 from pipeline.edge.context_digests import ContextDigests
 from pipeline.edge.engine import EngineClients
 from pipeline.edge.git import changed_since
 from pipeline.errors import BadInput, Failed, PipelineError
 from pipeline.model import image as labels
+from pipeline.model.dockerignore import parse_dockerignore
 from pipeline.model.image import BuiltImage, Recipe
 from pipeline.model.size import shown_size
 from pipeline.model.sources import BaseImage, Sources, encode_parts
@@ -51,7 +52,12 @@ class DockerBuilder:
         remembered = self._digests.differing(place_of(recipe), older.parts.get("content", ""))
         if remembered is not None or older.image.built_for.endswith("-dirty"):
             return remembered
-        return changed_since(recipe.context, older.commit)
+        changed = changed_since(recipe.context, older.commit)
+        if changed is None:
+            return None
+        outline = read_outline(place_of(recipe))
+        ignore = parse_dockerignore(outline.ignore_text, file=outline.ignore_file)
+        return tuple(path for path in changed if not ignore.ignores(path))
 
     def build(self, recipe: Recipe, making: Making, log: Listener) -> Built:
         draft = read_draft(recipe)

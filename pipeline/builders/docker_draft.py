@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.edge.context import ContextPlace, read_dockerfile
 from pipeline.model.dockerfile import PREDEFINED_ARGS, Base, Dockerfile, parse_dockerfile
+from pipeline.model.dockerfile_buildkit import BUILDKIT_ARGS
 from pipeline.model.image import Recipe
 
 _SECRET_NAME = re.compile(r"passw|secret|token|credential|private|api_?key|access_?key", re.IGNORECASE)
@@ -76,7 +77,7 @@ def read_draft(recipe: Recipe) -> Draft:
 
 def declared(args: Mapping[str, str], dockerfile: Dockerfile) -> dict[str, str]:
     """The args that the Dockerfile has a place for: an engine complains about others."""
-    known = dockerfile.declared | PREDEFINED_ARGS
+    known = dockerfile.declared | PREDEFINED_ARGS | BUILDKIT_ARGS
     return {name: value for name, value in args.items() if name in known}
 
 

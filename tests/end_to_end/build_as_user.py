@@ -21,12 +21,12 @@ def main(user: int, group: int, folder: str) -> int:
 
 
 def _load_everything() -> None:
+    import encodings.idna  # noqa: F401 - found by name, when a host is first looked up
     import importlib
     import pkgutil
 
     import docker
     import docker.transport
-    import encodings.idna  # noqa: F401 - found by name, when a host is first looked up
     import yaml  # noqa: F401 - loaded here, while it can be read
 
     import pipeline

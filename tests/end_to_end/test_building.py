@@ -71,7 +71,7 @@ def decisions(ran: Ran) -> list[str]:
 
 def test_of_fifty_services_with_one_changed_one_is_built(repository: Monorepo) -> None:
     for number in range(50):
-        repository.add(f"s{number}", "FROM scratch\nCOPY code /\n")
+        repository.add(f"s{number}", "FROM BASE\nCOPY code /srv/\n")
     repository.commit("fifty services")
     first = repository.invoke("build")
     (repository.folder / "services" / f"{repository.mark}-s7" / "code").write_text("new")
