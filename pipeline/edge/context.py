@@ -112,8 +112,10 @@ def walk_context(outline: Outline) -> Context:
         ignore = parse_dockerignore(outline.ignore_text, file=outline.ignore_file)
     if outline.apart:
         return _apart(outline, ignore)
-    hidden = [name for name in (IGNORE_FILE, outline.inside) if ignore.ignores(name)]
+    hidden = [name for name in (IGNORE_FILE, outline.inside) if ignore.takes_away(name)]
     walk = Walk(outline.folder, ignore.but(*(f"!{name}" for name in hidden)))
+    if all(entry.path != outline.inside for entry in walk.entries):
+        return _apart(outline, ignore)  # the docker command does not send it either, and fails
     return Context(
         root=outline.folder,
         entries=tuple(walk.entries),
@@ -132,9 +134,9 @@ def made_context(name: str, text: bytes) -> Context:
 
 
 def _apart(outline: Outline, ignore: Ignore) -> Context:
-    """A context whose Dockerfile lies outside of it or has an ignore file of its own: the Dockerfile is sent under a
-    name that the context does not have, with an ignore file that makes the engine take it away, as the docker command
-    does it."""
+    """A context whose Dockerfile lies outside of it, has an ignore file of its own or is ignored for good: it is sent
+    under a name that the context does not have, with an ignore file that makes the engine take it away, as the docker
+    command does it."""
     walk = Walk(outline.folder, ignore)
     names = {entry.path for entry in walk.entries}
     name = next(name for name in (f".dockerfile.{number}" for number in range(len(names) + 1)) if name not in names)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
+from msgspec.structs import replace
+
 from pipeline.edge.context import Context
 from pipeline.edge.context_entries import CHUNK, Entry, read_pieces
 from pipeline.edge.gnu_tar import gnu_tar, tar_pieces
@@ -42,8 +44,7 @@ def pack_plainly(context: Context) -> Iterator[bytes]:
 def _archive(context: Context, pieces: Generator[bytes, None, None]) -> Iterator[bytes]:
     """What exists only in the stream, then `pieces`, then the end, all in pieces of one size. The last of what is there
     is held back until more has come, or nothing is left that could fail."""
-    made = [(header(Entry(name, b"0", 0o600, len(text), 0)), text) for name, text in context.made]
-    gathered = [start + text + bytes(-len(text) % BLOCK) for start, text in made]
+    gathered = [header(entry) + text + bytes(-len(text) % BLOCK) for entry, text in _made(context)]
     waiting = size = sum(map(len, gathered))
     with closing(pieces):
         for piece in pieces:
@@ -56,6 +57,13 @@ def _archive(context: Context, pieces: Generator[bytes, None, None]) -> Iterator
             yield b"".join([*gathered, memoryview(piece)[:-held]])
             gathered, waiting = [piece[-held:]], held
     yield b"".join(gathered) + bytes(2 * BLOCK + -(size + 2 * BLOCK) % _RECORD)
+
+
+def _made(context: Context) -> Iterator[tuple[Entry, bytes]]:
+    """The files that exist only in the stream, with the mode and time of the one in whose place they are sent."""
+    for name, text in context.made:
+        there = next((entry for entry in context.entries if entry.path == name), Entry(name, b"0", 0o600, 0, 0))
+        yield replace(there, kind=b"0", size=len(text), link=""), text
 
 
 def _pieces(context: Context) -> Generator[bytes, None, None]:

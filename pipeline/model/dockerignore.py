@@ -84,6 +84,17 @@ class Ignore:
             ignored, above = self.match("/".join(parts[:depth]), above)
         return ignored
 
+    def takes_away(self, path: str) -> bool:
+        """Whether command and engine hold the Dockerfile or the ignore file at `path` for ignored: of the directories
+        above it, a pattern is compared only with the one that is as deep as itself (moby's older Matches)."""
+        taken = False
+        folders = path.split("/")[:-1]
+        for pattern in self.patterns:
+            depth = pattern.text.count("/") + 1
+            if pattern.matches(path) or (depth <= len(folders) and pattern.matches("/".join(folders[:depth]))):
+                taken = not pattern.exception
+        return taken
+
     def enters(self, directory: str) -> bool:
         """Whether an ignored directory is still searched: when an exception's text begins with it.
 

@@ -107,6 +107,17 @@ def test_an_ignore_file_of_the_dockerfile_s_own_wins(folder: Path) -> None:
     assert found == [".dockerignore", "Dockerfile", "Dockerfile.dockerignore", "a"]
 
 
+def test_an_ignored_dockerfile_that_the_engine_would_let_arrive_is_sent_under_another_name(folder: Path) -> None:
+    (folder / "docker").mkdir()
+    (folder / "docker" / "Dockerfile").write_text("FROM scratch\n")
+    (folder / ".dockerignore").write_text("**/docker\n")
+
+    context = context_of(folder, str(folder / "docker" / "Dockerfile"))
+
+    assert [entry.path for entry in context.entries] == [".dockerignore", "Dockerfile"]
+    assert context.dockerfile == ".dockerfile.0"
+
+
 def test_a_lower_case_dockerfile_is_found(folder: Path) -> None:
     (folder / "Dockerfile").rename(folder / "dockerfile")
 

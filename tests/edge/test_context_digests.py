@@ -168,6 +168,33 @@ def test_a_folder_that_a_pattern_s_characters_would_match_is_not_left_out(folder
     assert digests.content(place_of(folder)).digest == fresh(place_of(folder))
 
 
+def test_more_folders_left_out_than_find_can_be_told_of_are_walked_around(folder: Path, memory: Path) -> None:
+    (folder / ".dockerignore").write_text("**/__pycache__\n")
+    for number in range(300):
+        (folder / "src" / str(number) / "__pycache__").mkdir(parents=True)
+    settle()
+    before = remembering(memory).content(place_of(folder))
+
+    found, opened, listed = looked_at(folder, memory)
+
+    assert (found, opened) == (before.digest, {*OUTLINE, ".dockerignore"})
+    assert "src/299" in listed
+    assert "src/299/__pycache__" not in listed
+
+
+@pytest.mark.parametrize("name", ["left out\n", "\udcff", "é"])
+def test_a_folder_left_out_whose_name_is_no_plain_text_is_walked_around(folder: Path, memory: Path, name: str) -> None:
+    (folder / ".dockerignore").write_bytes(b"left*\n" + os.fsencode(name.strip()) + b"\n")
+    (folder / name).mkdir()
+    (folder / name / "inside").touch()
+    settle()
+    before = remembering(memory).content(place_of(folder))
+
+    found, opened, listed = looked_at(folder, memory)
+
+    assert (found, opened, listed) == (before.digest, {*OUTLINE, ".dockerignore"}, {".", "src"})
+
+
 def test_the_toolkit_s_own_records_change_nothing_and_are_not_read(folder: Path, memory: Path) -> None:
     settle()
     before = remembering(memory).content(place_of(folder))

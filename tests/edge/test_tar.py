@@ -362,3 +362,42 @@ def test_a_device_keeps_its_numbers(packer: Packer, folder: Path) -> None:
     found = members(packer(context_of(folder)))[-1]
 
     assert (found.type, found.devmajor, found.devminor) == (tarfile.CHRTYPE, 1, 3)
+
+
+def test_a_file_of_ten_gigabytes_is_sent_from_the_first_moment_on(folder: Path) -> None:
+    with (folder / "dump").open("wb") as file:
+        file.truncate(10 << 30)
+    stream = pack(context_of(folder))
+
+    start = next(stream)
+    stream.close()  # type: ignore[attr-defined]  # it is a generator
+
+    assert 0 < len(start) <= 2 * CHUNK
+
+
+@both
+def test_names_of_any_bytes_loops_and_fifos_arrive_as_they_are(packer: Packer, folder: Path) -> None:
+    for name in ("a\nb", "\udcff\udcfe", "-C", "--help", "back\\slash", "*"):
+        (folder / name).write_text(name.encode("utf-8", "surrogateescape").hex())
+    (folder / "loop").symlink_to("loop")
+    (folder / "up").symlink_to("..")
+    os.mkfifo(folder / "fifo")
+
+    found = {member.name: member for member in members(packer(context_of(folder)))}
+
+    assert {"a\nb", "\udcff\udcfe", "-C", "--help", "back\\slash", "*"} < set(found)
+    assert (found["loop"].linkname, found["up"].linkname) == ("loop", "..")
+    assert found["fifo"].isfifo()
+
+
+def test_a_hundred_thousand_files_are_packed(folder: Path) -> None:
+    for number in range(100_000):
+        if number % 1000 == 0:
+            (folder / str(number // 1000)).mkdir()
+        (folder / str(number // 1000) / str(number)).touch()
+    context = context_of(folder)
+
+    sent = sum(len(piece) for piece in pack(context))
+
+    assert len(context.entries) == 100_101
+    assert sent == -(-(512 * (100_101 + 1 + 2)) // 10240) * 10240

@@ -115,6 +115,14 @@ def test_an_ignored_folder_is_entered_only_where_an_exception_begins_with_it() -
     assert not found.enters("b")
 
 
+def test_a_dockerfile_is_taken_away_by_a_pattern_for_a_folder_above_that_is_as_deep_as_the_pattern() -> None:
+    assert ignore("a").takes_away("a/b/Dockerfile")
+    assert ignore("a/b").takes_away("a/b/Dockerfile")
+    assert ignore("**/Dockerfile").takes_away("a/b/Dockerfile")
+    assert not ignore("**/a").takes_away("a/Dockerfile")
+    assert not ignore("a\n!a/b").takes_away("a/b/Dockerfile")
+
+
 def test_a_parent_s_match_holds_below_it_until_an_exception_matches() -> None:
     found = ignore("a\n!a/b\n")
 
