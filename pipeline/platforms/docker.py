@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pipeline.edge.docker_config import Logins
 from pipeline.edge.engine import engine_errors, is_conflict, is_missing, seconds_of
 from pipeline.edge.streams import merged_lines
 from pipeline.errors import Failed, PipelineError, Refused
 from pipeline.model.address import EngineAddress, RegistryAddress
-from pipeline.model.image import LABEL
+from pipeline.model.image import LABEL, parse_reference
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack, StackService
 from pipeline.platforms.docker_network import ensure_network
@@ -216,10 +217,10 @@ class DockerPlatform:
                         hint="Check the name; for a private registry set CI_DEPLOY_USER and CI_DEPLOY_PASSWORD.",
                     )
 
-    def _auth(self, image: str) -> dict[str, str] | None:
-        if not self._registry.user or not image.startswith(f"{self._registry.host}/"):
-            return None
-        return {"username": self._registry.user, "password": self._registry.password.reveal()}
+    def _auth(self, image: str) -> dict[str, str]:
+        """The settings' login for its own registry, else what the docker command's configuration has."""
+        logins = Logins([self._registry], index=lambda: str(self._client.info()["IndexServerAddress"]))
+        return logins.of(parse_reference(image).registry).for_engine()
 
     def _containers(self, name: str) -> list[dict[str, Any]]:
         with engine_errors(self._address, f"list the containers of {name}"):

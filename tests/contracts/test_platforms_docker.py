@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gc
 import itertools
@@ -24,6 +25,7 @@ from pipeline.model.interpolate import secret_mark
 from pipeline.model.secret import Secret
 from pipeline.model.stack import NO_HEALTH, Mount
 from pipeline.platforms.docker import DockerPlatform
+from tests.builders.engine_support import running_registry
 from tests.contracts.platform_scenes import (
     HERE,
     NOWHERE,
@@ -366,3 +368,26 @@ def test_a_ca_bundle_of_the_machine_is_not_looked_at(monkeypatch: pytest.MonkeyP
         assert client.ping()
     finally:
         client.close()
+
+
+def test_a_private_image_is_pulled_with_the_login_of_the_docker_command_s_own_configuration(
+    scene: EngineScene, platform: DockerPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
+    with running_registry(tmp_path, htpasswd=users) as registry:
+        config = {"auths": {registry: {"auth": base64.b64encode(b"ci:secret").decode()}}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        name = f"{registry}/{scene.environment}"
+        scene.client.tag(scene.image, name, "one")
+        auth = {"username": "ci", "password": "secret"}
+        for _ in scene.client.push(name, tag="one", stream=True, decode=True, auth_config=auth):
+            pass
+        scene.client.remove_image(f"{name}:one")
+        private = scene.fitted(stack(service(image=f"{name}:one")))
+
+        platform.start(private, {})
+
+        assert ids(platform)
+        scene.destroy()
+        scene.client.remove_image(f"{name}:one")
