@@ -51,6 +51,7 @@ def _findings(session: Session) -> Iterator[Finding]:
     yield _look("settings", lambda: f"environment {session.settings.environment or 'none'}, {session.root}")
     yield _look("services", lambda: ", ".join(work.release.stack for work in session.works))
     yield _look("engine that builds", lambda: _engine(session))
+    yield _look("BuildKit", lambda: _buildkit(session))
     if not session.settings.environment:
         return
     yield _look("platform", lambda: f"{len(session.platform.stacks())} stacks of {session.settings.environment}")
@@ -77,6 +78,14 @@ def _engine(session: Session) -> str:
         version = client.version()
     client.close()
     return f"{address}, version {version['Version']}, API {version['ApiVersion']}"
+
+
+def _buildkit(session: Session) -> str:
+    """Not having it is well, until an image asks for it."""
+    from pipeline.edge.docker_command import NoBuildKit, find_buildkit
+
+    found = find_buildkit(session.settings.build_engine, session.variables)
+    return f"none here: {found}" if isinstance(found, NoBuildKit) else f"by {found}"
 
 
 def _gateway(session: Session) -> str:
