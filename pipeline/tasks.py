@@ -32,7 +32,7 @@ def build(
     no_cache: bool = False,
     force: bool = False,
     check: bool = False,
-    jobs: int = 0,
+    jobs: str = "",
     fail_fast: bool = False,
 ) -> int:
     """Build the images of each service, unless nothing changed; push them when a registry is set."""
@@ -77,7 +77,7 @@ def release(
     no_cache: bool = False,
     force: bool = False,
     check: bool = False,
-    jobs: int = 0,
+    jobs: str = "",
     fail_fast: bool = False,
 ) -> int:
     """Build, deploy and register in one; the old route comes back when the check through the gateway fails."""
@@ -100,7 +100,7 @@ def status(c: Context, environment: str | None = None, json: bool = False, jq: s
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "follow": "go on as lines come"})
 @verb
 def logs(
-    c: Context, service: Services = None, environment: str | None = None, follow: bool = False, tail: int = 100
+    c: Context, service: Services = None, environment: str | None = None, follow: bool = False, tail: str = "100"
 ) -> int:
     """Show the log of the stack that serves."""
     from pipeline.verbs import logs as go

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.builders.base import Built, KeptImage, Listener, Making
 from pipeline.builders.docker_buildkit import BuildKitBuilder
@@ -61,7 +62,7 @@ class DockerBuilder:
 
     def build(self, recipe: Recipe, making: Making, log: Listener) -> Built:
         draft = read_draft(recipe)
-        for warning in warnings(recipe, draft):
+        for warning in (*warnings(recipe, draft), *_git_warning(draft)):
             log(f"warning: {warning}")
         chosen = choose_builder(recipe, draft, self._settings, self._engine.address)
         if chosen.command is not None:
@@ -177,3 +178,13 @@ class DockerBuilder:
             if image is not None and image.digest:
                 found[labels.OCI_LABEL + "base.digest"] = image.digest.partition("@")[2]
         return found
+
+
+def _git_warning(draft: Draft) -> Iterator[str]:
+    outline = read_outline(draft.place)
+    ignore = parse_dockerignore(outline.ignore_text, file=outline.ignore_file)
+    if os.path.exists(os.path.join(outline.folder, ".git")) and not ignore.ignores(".git"):
+        yield (
+            f"the context {outline.folder} holds git's own folder, which every commit changes, so that nothing is ever "
+            "unchanged: name .git in .dockerignore"
+        )

@@ -92,7 +92,8 @@ def write_dotenv(report: BuildReport) -> bytes:
 
 
 def _lines(prefix: str, values: dict[str, object]) -> bytes:
-    return "".join(f"{prefix}_{name.upper()}={_value(value)}\n" for name, value in values.items()).encode()
+    given = {name: _value(value) for name, value in values.items()}
+    return "".join(f"{prefix}_{name.upper()}={value}\n" for name, value in given.items() if value).encode()
 
 
 def _name(text: str) -> str:

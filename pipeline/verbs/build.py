@@ -11,13 +11,13 @@ from invoke.context import Context
 
 from pipeline.builders.base import Listener
 from pipeline.edge.files import write_file
-from pipeline.errors import BadInput, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.flows import build as flow
-from pipeline.flows.build_plan import BuildPlan, Order, Wanted, plan
+from pipeline.flows.build_plan import Action, BuildPlan, Order, Wanted, plan
 from pipeline.model.artifact import Artifact, artifact_path, write_artifact
 from pipeline.model.build_report import BuildReport, dotenv_path, report_path, write_dotenv, write_report
 from pipeline.model.image import Recipe
-from pipeline.verbs.several import checks_only, for_each
+from pipeline.verbs.several import checks_only, for_each, parse_number
 from pipeline.verbs.sources import build_secrets, recipes_of
 from pipeline.wiring import Session, Work, open_session
 
@@ -28,12 +28,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
-    """The flags of a verb that builds; `jobs` 0 is as many as the machine has processors, at most 4."""
+    """The flags of a verb that builds; empty `jobs` are as many as the machine has processors, at most 4."""
 
     push: bool
     no_cache: bool
     force: bool
-    jobs: int = 0
+    jobs: str = ""
     fail_fast: bool = False
 
 
@@ -49,13 +49,11 @@ def build(c: Context, services: Sequence[str], flags: Flags, *, check: bool) -> 
 
 def wanted_of(session: Session, flags: Flags) -> Wanted:
     """Raises BadInput for a number of jobs that is none."""
-    if flags.jobs < 0:
-        raise BadInput(f"--jobs {flags.jobs} should be 1 or more", hint="Leave it out for one job per processor.")
     return Wanted(
         force=flags.force,
         no_cache=flags.no_cache,
         push=flags.push and bool(session.settings.registry.prefix),
-        jobs=flags.jobs or min(os.cpu_count() or 1, _MOST_AT_ONCE),
+        jobs=parse_number("--jobs", flags.jobs or str(min(os.cpu_count() or 1, _MOST_AT_ONCE)), least=1),
         fail_fast=flags.fail_fast,
     )
 
@@ -119,7 +117,7 @@ def _orders(session: Session, works: Iterable[Work]) -> tuple[dict[str, Order], 
 
 
 def _bench(session: Session, decided: BuildPlan) -> flow.Bench:
-    several = sum(decision.changes for decision in decided.decisions) > 1
+    several = sum(decision.action is Action.BUILD for decision in decided.decisions) > 1
 
     def log(recipe: Recipe) -> Listener:
         """Of one image the log comes as it is, of several each line says whose it is."""

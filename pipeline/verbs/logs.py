@@ -8,12 +8,14 @@ from pipeline.errors import Failed
 from pipeline.flows.survey import survey
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundStack
+from pipeline.verbs.several import parse_number
 from pipeline.verbs.sources import known_secrets
 from pipeline.wiring import open_session
 
 
-def logs(services: Sequence[str], environment: str | None, *, follow: bool, tail: int) -> int:
+def logs(services: Sequence[str], environment: str | None, *, follow: bool, tail: str) -> int:
     """Prints to stdout; secrets whose values are known here are masked."""
+    lines = parse_number("--tail", tail, least=0)
     session = open_session(tuple(services), environment)
     name = session.require_environment()
     snapshot = survey(name, lambda: session.platform, lambda: session.gateway)
@@ -25,7 +27,7 @@ def logs(services: Sequence[str], environment: str | None, *, follow: bool, tail
                 f"no stack of {work.release.service} runs in {name}", hint="`invoke status` shows what there is."
             )
         session.console.tell(f"{work.release.service}: {stack.name}, {stack.state}")
-        for line in session.platform.logs(stack.name, tail=int(tail), follow=follow):
+        for line in session.platform.logs(stack.name, tail=lines, follow=follow):
             session.console.result(line)
     return 0
 

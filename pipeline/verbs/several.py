@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from invoke.context import Context
 
 from pipeline.command import PENDING
-from pipeline.errors import Failed, PipelineError
+from pipeline.errors import BadInput, Failed, PipelineError
 from pipeline.wiring import Session, Work
 
 
 def checks_only(c: Context, check: bool) -> bool:
     """--check, or Invoke's own --dry."""
     return check or bool(c.config.run.dry)
+
+
+def parse_number(flag: str, text: str, *, least: int) -> int:
+    """A flag's number. Flags are texts to Invoke, which ends in a traceback where one of its numbers is none."""
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < least:
+        raise BadInput(f"{flag} {text!r} should be a number from {least} on", hint=f"For example {flag} {least + 1}.")
+    return int(text)
 
 
 def for_each(session: Session, do: Callable[[Work], bool]) -> int:

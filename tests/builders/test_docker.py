@@ -230,6 +230,20 @@ def test_an_argument_that_is_not_declared_is_left_out_and_said(site: Site) -> No
     ]
 
 
+def test_git_s_own_folder_in_a_context_is_warned_of_until_it_is_ignored(site: Site) -> None:
+    site.write("FROM BASE\nCOPY . /srv\n")
+    (site.folder / ".git").mkdir()
+
+    site.build()
+    warned = [line for line in site.log if "git's own folder" in line]
+    site.log.clear()
+    (site.folder / ".dockerignore").write_text(".git\n")
+    site.build()
+
+    assert len(warned) == 1
+    assert not any("git's own folder" in line for line in site.log)
+
+
 def test_an_argument_that_looks_like_a_secret_is_warned_of_without_its_value(site: Site) -> None:
     site.write("FROM BASE\nARG NPM_TOKEN\nRUN false\n")
 

@@ -17,7 +17,7 @@ def main(user: int, group: int, folder: str) -> int:
     from pipeline.wiring import open_session
 
     open_session()
-    return build(_context(), (), Flags(push=False, no_cache=False, force=False, jobs=1), check=False)
+    return build(_context(), (), Flags(push=False, no_cache=False, force=False, jobs="1"), check=False)
 
 
 def _load_everything() -> None:

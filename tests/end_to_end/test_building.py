@@ -221,14 +221,15 @@ def test_a_context_over_the_limit_is_told_with_its_largest_paths(repository: Mon
     assert "3.0 MB  video.mp4" in ran.err
 
 
-def test_a_number_of_jobs_that_is_none_is_refused(repository: Monorepo) -> None:
+@pytest.mark.parametrize("number", ["-1", "0", "x", "1.5"])
+def test_a_number_of_jobs_that_is_none_is_refused(repository: Monorepo, number: str) -> None:
     repository.add("app")
     repository.commit("one service")
 
-    ran = repository.invoke("build", "--jobs=-1")
+    ran = repository.invoke("build", f"--jobs={number}")
 
     assert ran.code == 3, ran
-    assert "--jobs -1 should be 1 or more" in ran.err
+    assert f"--jobs {number!r} should be a number from 1 on" in ran.err
 
 
 # With a registry
