@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import threading
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,11 @@ from engine_support import (
     remove_images,
     running_registry,
 )
+from fragile_engine import fragile_engine
 
 from pipeline.builders.base import Making
 from pipeline.edge.engine import open_engine
 from pipeline.errors import BadInput, Failed, Unreachable
-from pipeline.model.address import EngineAddress
 from pipeline.model.image import BuiltImage, image_labels
 from pipeline.model.manifest import parse_manifest
 from pipeline.model.release import Checkout, make_release
@@ -337,7 +335,7 @@ def test_an_interrupted_build_stops_on_the_engine_and_leaves_no_tag(site: Site, 
 def test_an_engine_that_dies_in_the_middle_of_a_build_is_unreachable_and_nothing_is_tagged(site: Site) -> None:
     site.write("FROM BASE\nRUN echo begun; sleep 2\n")
 
-    with _engine_that_may_die() as (address, die):
+    with fragile_engine() as (address, die):
         far = open_engine(address)
         try:
             recipe = recipe_of(site.folder, f"{site.repository}:one")
@@ -354,7 +352,7 @@ def test_an_engine_that_dies_while_the_context_is_sent_is_unreachable(site: Site
     with (site.folder / "a").open("wb") as file:
         file.truncate(2 << 30)
 
-    with _engine_that_may_die() as (address, die):
+    with fragile_engine() as (address, die):
         far = open_engine(address)
         shop, recipe = docker_workshop(far, address=address), recipe_of(site.folder, f"{site.repository}:one")
         making = Making(sources=shop.sources(recipe))
@@ -391,45 +389,3 @@ def _soon(check: Callable[[], bool], seconds: float = 15) -> bool:
             return False
         time.sleep(0.1)
     return True
-
-
-@contextmanager
-def _engine_that_may_die() -> Iterator[tuple[EngineAddress, Callable[[], None]]]:
-    """The engine behind a port that can be closed with all of its connections."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    opened: list[socket.socket] = [listener]
-
-    def die() -> None:
-        for one in opened:
-            _close(one)
-
-    def serve() -> None:
-        while True:
-            try:
-                near, _ = listener.accept()
-                far = socket.socket(socket.AF_UNIX)
-                far.connect("/var/run/docker.sock")
-            except OSError:
-                return
-            opened.extend((near, far))
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield EngineAddress(host=f"tcp://127.0.0.1:{listener.getsockname()[1]}"), die
-    finally:
-        die()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while piece := source.recv(65536):
-            sink.sendall(piece)
-    _close(sink)
-
-
-def _close(one: socket.socket) -> None:
-    with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
-    one.close()
