@@ -141,6 +141,8 @@ class Estate:
 
     def environ(self, **variables: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        # What this machine's user remembers of contexts is none of a test's business.
+        kept["XDG_CACHE_HOME"] = str(self.folder.parent / f"{self.folder.name}-cache")
         return kept | self.variables | variables
 
     def invoke(self, *words: str, cwd: Path | None = None, **variables: str) -> Ran:
