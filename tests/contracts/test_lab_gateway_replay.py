@@ -1,354 +1,59 @@
-"""Replays what a real Kong answered, request by request over real sockets, against a lab gateway."""
+"""What real Kongs answered (tests/recordings), request by request over real sockets, is what the lab gateway answers."""
 
 from __future__ import annotations
 
 import json
-import re
-import socket
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.lab.gateway.running import Lab, running_gateway
-
 _TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(_TESTS / "lab"))  # the tests' folders are no packages
 
-from lab_support import Client, Reply, echo_upstream, free_port  # noqa: E402  (needs the line above)
+from lab_replay import RECORDINGS, replayed  # noqa: E402  (needs the line above)
 
-RECORDINGS = _TESTS / "recordings" / "kong-2.8.5"
-DEVIATIONS: dict[str, list[dict[str, Any]]] = json.loads((_TESTS / "lab" / "deviations-2.8.5.json").read_text())
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_DELETED_AT_ONCE = ("service_schema_violations", "route_schema_violations", "names")
-_KEY = "-----BEGIN PRIVATE KEY-----\\n<private key>\\n-----END PRIVATE KEY-----"
-_NODE_FACTS = {"/", "/status", "/status/"}
-
-
-class Replay:
-    """One scenario against one gateway: translates ids, ports and cursors both ways, and compares."""
-
-    def __init__(self, lab: Lab, ports: dict[int, int]) -> None:
-        self.lab = lab
-        self.ports = {**ports, 18000: lab.proxy[1]}
-        self.ours: dict[str, str] = {}
-        self.theirs: dict[str, str] = {}
-        self.offsets: dict[str, str] = {}
-        self.names: dict[str, str] = {}
-
-    # -- requests
-
-    def send(self, request: dict[str, Any], note: str) -> Reply:
-        path = self.translated(request["path"])
-        headers = {name: self.translated(value) for name, value in (request["headers"] or {}).items()}
-        body = self.encoded(request["body"], note)
-        proxied = note.startswith("PROXY")
-        headers.setdefault("User-Agent", "rec/1")
-        with Client(self.lab.proxy if proxied else self.lab.admin) as client:
-            # An answer may come before the request has gone out.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                client.send(request["method"], path, headers, body)
-            return client.receive(request["method"])
-
-    def encoded(self, body: Any, note: str) -> bytes | None:
-        if body is None:
-            return None
-        if isinstance(body, str):
-            grown = re.fullmatch(r"(.*)\"/\"\+\"b\"\*(\d+)\}", body)
-            if grown:
-                return (grown[1] + '"/' + "b" * int(grown[2]) + '"}').encode()
-            return self.translated(body).encode("latin-1" if note == "invalid UTF-8" else "utf-8")
-        return self.translated(json.dumps(body)).replace("<private key>", _KEY).encode()
-
-    def translated(self, text: str) -> str:
-        for theirs, ours in self.offsets.items():
-            text = text.replace(theirs, ours)
-        text = _UUID.sub(lambda match: self.ours.get(match[0], match[0]), text)
-        return re.sub(r"\b(18\d\d\d)\b", lambda match: str(self.ports.get(int(match[1]), match[1])), text)
-
-    # -- answers
-
-    def differences(self, recorded: dict[str, Any], request: dict[str, Any], reply: Reply, note: str) -> list[str]:
-        found = []
-        if reply.status != recorded["status"]:
-            found.append(f"status {reply.status} instead of {recorded['status']}")
-        for name, value in recorded["headers"].items():
-            if name != "Content-Length" and not self.same_header(name, value, reply.header(name)):
-                found.append(f"header {name}: {reply.header(name)!r} instead of {value!r}")
-        if request["path"].split("?")[0] in _NODE_FACTS and reply.status == recorded["status"] == 200:
-            return found + self.node_facts(recorded["body"], request["method"], reply)
-        wanted = recorded["body"]
-        got: Any = None
-        if request["method"] != "HEAD" and (wanted is not None or reply.body):
-            got = self.parsed(reply)
-        if not self.same(wanted, got):
-            found.append(f"body {got!r}\n    instead of {wanted!r}")
-        elif self.comparable_length(recorded, note):
-            length, wanted_length = reply.header("Content-Length"), recorded["headers"].get("Content-Length")
-            if length != wanted_length:
-                found.append(f"Content-Length {length} instead of {wanted_length}")
-        return found
-
-    def comparable_length(self, recorded: dict[str, Any], note: str) -> bool:
-        """Lists, fractions of seconds and what the recorder shortened have lengths of their own."""
-        body = recorded["body"]
-        return not (note.startswith("PROXY") or _lists(body) or _elided(body))
-
-    def same_header(self, name: str, theirs: str, ours: str | None) -> bool:
-        if name in ("RateLimit-Reset", "Retry-After"):
-            return ours is not None
-        return theirs == ours
-
-    def node_facts(self, wanted: Any, method: str, reply: Reply) -> list[str]:
-        """Of a page about the node only the version and the shape can be the same."""
-        if method == "HEAD":
-            return []
-        got = reply.json()
-        lacking = [key for key in wanted if key not in got]
-        found = [f"lacks {lacking}"] if lacking else []
-        if wanted.get("version") != got.get("version"):
-            found.append("version")
-        return found
-
-    def parsed(self, reply: Reply) -> Any:
-        try:
-            return reply.json()
-        except ValueError:
-            return reply.body.decode("utf-8", "surrogateescape")
-
-    def same(self, theirs: Any, ours: Any, key: str = "") -> bool:
-        if isinstance(theirs, dict) and isinstance(ours, dict):
-            if set(theirs) != set(ours):
-                return False
-            paged = "offset" in theirs or _is_setup(theirs.get("data"))
-            return all(
-                self.same_list(theirs[name], ours[name], paged=paged)
-                if name in ("data", "enabled_plugins") and isinstance(theirs[name], list)
-                else self.same(theirs[name], ours[name], name)
-                for name in sorted(theirs, key=lambda name: name != "offset")
-            )
-        if isinstance(theirs, list) and isinstance(ours, list):
-            return len(theirs) == len(ours) and all(map(self.same, theirs, ours))
-        if isinstance(theirs, str) and isinstance(ours, str):
-            return self.same_text(theirs, ours, key)
-        if key in ("created_at", "updated_at") and _is_moment(theirs) and _is_moment(ours):
-            return isinstance(theirs, int) == isinstance(ours, int)
-        if isinstance(theirs, bool) or isinstance(ours, bool):
-            return theirs is ours
-        if isinstance(theirs, int) and isinstance(ours, int) and key == "port":
-            return self.ports.get(theirs, theirs) == ours
-        return bool(theirs == ours)
-
-    def same_text(self, theirs: str, ours: str, key: str) -> bool:
-        if theirs == ours:
-            return True
-        if theirs.endswith("(elided)") or (theirs == "<private key>" and theirs in ours):
-            return True
-        if key == "offset":
-            self.offsets[theirs] = ours
-            return True
-        if key in ("key", "password") and len(theirs) == len(ours) and len(theirs) >= 32:
-            self.ours[theirs] = ours
-            return True
-        return self.known(theirs) == ours or self.mapped(theirs, ours)
-
-    def known(self, theirs: str) -> str:
-        return self.translated(theirs)
-
-    def mapped(self, theirs: str, ours: str) -> bool:
-        """Whether two texts differ in ids that have not been seen; those are the same from then on."""
-        if _UUID.sub("#", self.translated(theirs)) != _UUID.sub("#", ours):
-            return False
-        for their_id, our_id in zip(_UUID.findall(theirs), _UUID.findall(ours), strict=True):
-            if self.ours.setdefault(their_id, our_id) != our_id:
-                return False
-        return True
-
-    def same_list(self, theirs: list[Any], ours: Any, *, paged: bool) -> bool:
-        if not isinstance(ours, list) or len(theirs) != len(ours):
-            return False
-        if paged:
-            # Which entities are on a page follows from random ids: only their shape can be the same.
-            return all(any(set(one) == set(other) for other in theirs) for one in ours)
-        remaining = list(ours)
-        for one in theirs:
-            match = next((other for other in remaining if self.same_if_tried(one, other)), None)
-            if match is None:
-                return False
-            remaining.remove(match)
-        return True
-
-    def same_if_tried(self, theirs: Any, ours: Any) -> bool:
-        before = dict(self.ours)
-        if self.same(theirs, ours):
-            return True
-        self.ours = before
-        return False
+VERSIONS = ("2.8.5", "3.4.2")
+SCENARIOS = [
+    (version, path.stem) for version in VERSIONS for path in sorted((RECORDINGS / f"kong-{version}").glob("*.json"))
+]
+_FIGURES: dict[tuple[str, str], tuple[int, int, int]] = {}
 
 
-def _is_moment(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 1_700_000_000
-
-
-def _is_setup(data: Any) -> bool:
-    return (
-        isinstance(data, list)
-        and bool(data)
-        and isinstance(data[0], dict)
-        and bool(re.match(r"p[gr]\d+$", str(data[0].get("name"))))
-    )
-
-
-def _lists(body: Any) -> bool:
-    return isinstance(body, dict) and ("data" in body or isinstance(body.get("created_at"), float))
-
-
-def _elided(body: Any) -> bool:
-    return "elided" in json.dumps(body) or "<private key>" in json.dumps(body)
-
-
-@contextmanager
-def upstreams() -> Iterator[dict[int, int]]:
-    """The ports that the recordings assume: two echoes, one that refuses, one that never answers a SYN."""
-    with echo_upstream("A") as first, echo_upstream("B") as second, socket.socket() as hole:
-        hole.bind(("127.0.0.1", 0))
-        hole.listen(0)
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(hole.getsockname())
-            fillers.append(filler)
-        yield {
-            18101: first.server_address[1],
-            18102: second.server_address[1],
-            18199: free_port(),
-            18190: hole.getsockname()[1],
-        }
-        for filler in fillers:
-            filler.close()
-
-
-def replayed(scenario: str, state: Path) -> dict[int, list[str]]:
-    """What differs, by the index of the request (an empty list: nothing does)."""
-    entries = json.loads((RECORDINGS / f"{scenario}.json").read_text())
-    found: dict[int, list[str]] = {}
-    with upstreams() as ports, running_gateway(state=state) as lab:
-        replay = Replay(lab, ports)
-        prepare(scenario, lab)
-        for index, entry in enumerate(entries):
-            request, recorded, note = entry["request"], entry["response"], entry.get("note", "")
-            if isinstance(recorded["status"], list):
-                found[index] = concurrently(request["path"], note, recorded, lab)
-                continue
-            if scenario == "pagination" and index == 37:
-                _many(lab, [("PUT", f"/services/pg001/routes/pr{i:03d}", {"paths": [f"/p{i}"]}) for i in range(105)])
-            reply = replay.send(request, note)
-            found[index] = replay.differences(recorded, request, reply, note)
-            if (
-                scenario in _DELETED_AT_ONCE
-                and reply.status == 201
-                and not (scenario.startswith("route") and index == 0)
-            ):
-                kind = "routes" if "routes" in request["path"] else "services"
-                _many(lab, [("DELETE", f"/{kind}/{reply.json()['id']}", None)])
-    return found
-
-
-def prepare(scenario: str, lab: Lab) -> None:
-    """What was set up without being recorded."""
-    if scenario == "pagination":
-        services = (
-            {"name": f"pg{i:03d}", "host": f"h{i}.example.com", "tags": ["pg", "odd" if i % 2 else "even"]}
-            for i in range(250)
-        )
-        _many(lab, [("POST", "/services", service) for service in services])
-
-
-def _many(lab: Lab, requests: list[tuple[str, str, Any]]) -> None:
-    with Client(lab.admin) as client:
-        for method, path, content in requests:
-            body = None if content is None else json.dumps(content).encode()
-            reply = client.ask(method, path, {"Content-Type": "application/json"} if body else {}, body)
-            assert reply.status in (200, 201, 204), reply
-
-
-def concurrently(what: str, note: str, recorded: dict[str, Any], lab: Lab) -> list[str]:
-    """Eight threads with the same request at once."""
-    number = note.split()[-1]
-    method, path = what.split(",")[0].split(" ")[:2]
-    name = f"n{number}-{abs(hash(what)) % 10000}"
-    kind = "routes" if "routes" in path else "services"
-    content: dict[str, Any] = {"paths": ["/c"]} if kind == "routes" else {"host": "h"}
-    _many(lab, [("PUT", "/services/c0", {"host": "h"})])
-    if "{existing" in what:
-        target = f"/services/c0/routes/{name}" if kind == "routes" else f"/services/{name}"
-        _many(lab, [("PUT", target, content)])
-    if method == "POST":
-        content["name"], url = name, "/services"
-    else:
-        url = re.sub(r"\{.*$", name, what.split(" ", 1)[1].split(",")[0])
-    replies = _at_once(lab, method, url, None if method == "DELETE" else content)
-    statuses = sorted(reply.status for reply in replies)
-    found = [] if statuses == sorted(recorded["status"]) else [f"{statuses} instead of {recorded['status']}"]
-    ids = {reply.json()["id"] for reply in replies if reply.status in (200, 201)}
-    if method != "DELETE" and len(ids) != 1:
-        found.append(f"{len(ids)} ids")
-    return found
-
-
-def _at_once(lab: Lab, method: str, url: str, content: Any) -> list[Reply]:
-    replies: list[Reply] = []
-    barrier = threading.Barrier(8)
-
-    def one() -> None:
-        with Client(lab.admin) as client:
-            barrier.wait()
-            body = None if content is None else json.dumps(content).encode()
-            replies.append(client.ask(method, url, {"Content-Type": "application/json"} if body else {}, body))
-
-    threads = [threading.Thread(target=one) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return replies
-
-
-def listed(scenario: str) -> dict[int, str]:
+def listed(version: str, scenario: str) -> dict[int, str]:
     """The deviations of a scenario: index → reason."""
-    return {index: entry["reason"] for entry in DEVIATIONS.get(scenario, []) for index in entry["requests"]}
+    deviations: dict[str, list[dict[str, Any]]] = json.loads(
+        (_TESTS / "lab" / f"deviations-{version}.json").read_text()
+    )
+    return {index: entry["reason"] for entry in deviations.get(scenario, []) for index in entry["requests"]}
 
 
-SCENARIOS = sorted(path.stem for path in RECORDINGS.glob("*.json"))
-_FIGURES: dict[str, tuple[int, int, int]] = {}
+@pytest.mark.parametrize(("version", "scenario"), SCENARIOS)
+def test_every_recorded_answer_is_given_but_for_the_listed_deviations(
+    version: str, scenario: str, tmp_path: Path
+) -> None:
+    wanted = listed(version, scenario)
 
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_recorded_answer_is_given_but_for_the_listed_deviations(scenario: str, tmp_path: Path) -> None:
-    wanted = listed(scenario)
-
-    found = replayed(scenario, tmp_path / "state.sqlite3")
+    found = replayed(version, scenario, tmp_path / "state.sqlite3")
 
     differing = {index: lines for index, lines in found.items() if lines}
-    _FIGURES[scenario] = (len(found) - len(differing), len(found), len(wanted))
+    _FIGURES[version, scenario] = (len(found) - len(differing), len(found), len(wanted))
     unexpected = {index: lines for index, lines in differing.items() if index not in wanted}
     assert not unexpected, "\n".join(f"{index}: " + "; ".join(lines) for index, lines in unexpected.items())
     gone = sorted(set(wanted) - set(differing))
     assert not gone, f"listed as deviations, but equal: {gone}"
 
 
-def test_the_figures_of_the_replay_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    equal = sum(figures[0] for figures in _FIGURES.values())
-    total = sum(figures[1] for figures in _FIGURES.values())
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_figures_of_the_replay_are_told(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {scenario: value for (told, scenario), value in sorted(_FIGURES.items()) if told == version}
+    equal = sum(value[0] for value in figures.values())
+    total = sum(value[1] for value in figures.values())
 
     with capsys.disabled():
-        for scenario, (same, count, deviating) in sorted(_FIGURES.items()):
+        for scenario, (same, count, deviating) in figures.items():
             print(f"\n  {scenario}: {same} of {count} equal, {deviating} listed deviations", end="")
-        print(f"\n  replay of kong-2.8.5: {equal} of {total} answers equal")
+        print(f"\n  replay of kong-{version}: {equal} of {total} answers equal")
 
     assert equal <= total

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.lab.gateway.router import Router
-from pipeline.lab.gateway.rule import HEADER, HOST, METHOD, PATH, Asked, Rule, rules_of, split_port
+from pipeline.lab.gateway.rule import HEADER, HOST, METHOD, PATH, Asked, Rule, guessed_path, rules_of, split_port
 
 _PATHS = ["/", "/a", "/a/b", "/ab", "/a/b/c", "/a/\\d+", "/a/(b|c)", "/a/b.*$", "/%61", "/b"]
 _HOSTS = ["x.com", "y.com", "x.com:80", "x.com:81", "*.x.com", "*.com", "x.*", "a.x.com", "*.x.com:81"]
@@ -31,7 +31,7 @@ def route(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def filled_router(routes: list[dict[str, Any]]) -> Router:
-    router = Router()
+    router = Router(guessed_path)
     for one in routes:
         router.put(one, float(one["created_at"]))
     return router
@@ -41,7 +41,7 @@ class Naive:
     """Kong's algorithm with a loop where the router has an index."""
 
     def __init__(self, routes: list[dict[str, Any]]) -> None:
-        rules = [rule for one in routes for rule in rules_of(one, float(one["created_at"])) if rule.bits]
+        rules = [rule for one in routes for rule in rules_of(one, float(one["created_at"]), guessed_path) if rule.bits]
         self.rules = sorted(rules, key=lambda rule: rule.order)
 
     def find(self, asked: Asked) -> Rule | None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.lab.gateway.dialects import DEFAULT, DIALECTS
 from pipeline.lab.gateway.gateway import Address, Setup
 from pipeline.lab.gateway.running import run_until_signalled
 
@@ -18,9 +19,16 @@ def main(words: list[str]) -> int:
     parser.add_argument("--admin", type=_address, default=("127.0.0.1", 8001), metavar="HOST:PORT")
     parser.add_argument("--proxy", type=_address, default=("127.0.0.1", 8000), metavar="HOST:PORT")
     parser.add_argument("--state", type=Path, default=Path("lab-gateway.sqlite"), metavar="FILE")
+    parser.add_argument("--kong-version", choices=sorted(DIALECTS), default=DEFAULT)
     parser.add_argument("--environment", default="", metavar="NAME")
     chosen = parser.parse_args(words)
-    setup = Setup(admin=chosen.admin, proxy=chosen.proxy, state=chosen.state, environment=chosen.environment)
+    setup = Setup(
+        admin=chosen.admin,
+        proxy=chosen.proxy,
+        state=chosen.state,
+        environment=chosen.environment,
+        dialect=DIALECTS[chosen.kong_version],
+    )
     try:
         asyncio.run(run_until_signalled(setup))
     except PipelineError as error:

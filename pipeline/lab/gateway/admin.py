@@ -15,7 +15,6 @@ from pipeline.lab.gateway.inline import shown
 from pipeline.lab.gateway.list_api import ListApi
 from pipeline.lab.gateway.messages import Answer
 from pipeline.lab.gateway.node import Node
-from pipeline.lab.gateway.pages import nginx_page
 from pipeline.lab.gateway.port import Exchange
 from pipeline.lab.gateway.resources import ItemOf, ListOf, Page, ParentOf, Resource, allowed, resolve
 from pipeline.lab.gateway.schema import Entity
@@ -23,7 +22,6 @@ from pipeline.lab.gateway.store import Store
 
 _BODY_LIMIT = 10 * 1024 * 1024
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_CORS = ("Access-Control-Allow-Origin", "*")
 
 
 class Admin:
@@ -31,8 +29,9 @@ class Admin:
 
     def __init__(self, store: Store, dialect: Dialect, node: Node) -> None:
         self._api = EntityApi(store)
-        self._lists = ListApi(self._api)
+        self._lists = ListApi(self._api, dialect.lists)
         self._dialect = dialect
+        self._style = dialect.admin
         self._node = node
         self._server = ("Server", dialect.server)
 
@@ -41,17 +40,17 @@ class Admin:
         started = time.perf_counter()
         if exchange.head.method in ("TRACE", "CONNECT"):
             exchange.keep_alive = False
-            await exchange.answer(nginx_page(405))
+            await exchange.answer(self._style.nginx.page(405))
             return
         body = await self._body(exchange)
         if body is None:
             exchange.keep_alive = False
-            await exchange.answer(nginx_page(413, self._server))
+            await exchange.answer(self._style.nginx.page(413, self._server))
             return
         try:
             answer = await self._answer(exchange, body, started)
         except Unsupported:
-            answer = nginx_page(415, _CORS, self._server)
+            answer = self._style.nginx.page(415, self._cors(exchange), self._server)
         await exchange.answer(self._conditional(exchange, answer))
 
     async def _body(self, exchange: Exchange) -> bytes | None:
@@ -82,8 +81,8 @@ class Admin:
             else:
                 status, content = self._shown(resource, await self._outcome(exchange, resource, body))
         except Fault as fault:
-            status, content = fault.status, fault.body
-        return self._rendered(status, content, extra, started)
+            status, content = fault.status, self._style.fault_body(fault)
+        return self._rendered(status, content, (self._cors(exchange), *extra), started)
 
     async def _outcome(self, exchange: Exchange, resource: Resource, body: bytes) -> Outcome:
         method = "GET" if exchange.head.method == "HEAD" else exchange.head.method
@@ -138,16 +137,20 @@ class Admin:
     ) -> Answer:
         latency = ("X-Kong-Admin-Latency", str(int((time.perf_counter() - started) * 1000)))
         if content is None:
-            return Answer(status=status, headers=(_CORS, *extra, latency, self._server))
+            return Answer(status=status, headers=(*extra, latency, self._server))
         body = encoded(content)
         headers = (
             ("Content-Type", "application/json; charset=utf-8"),
-            _CORS,
+            *extra,
             ("Content-Length", str(len(body))),
             latency,
             self._server,
         )
         return Answer(status=status, headers=headers, body=body)
+
+    def _cors(self, exchange: Exchange) -> tuple[str, str]:
+        origin = exchange.head.value(b"origin") if self._style.echoes_origin else None
+        return ("Access-Control-Allow-Origin", origin.decode("latin-1") if origin is not None else "*")
 
     def _conditional(self, exchange: Exchange, answer: Answer) -> Answer:
         """nginx's filter for conditional requests: no entity has an ETag, so only `*` ever matches one."""
@@ -155,9 +158,9 @@ class Admin:
             return answer
         required = exchange.head.value(b"if-match")
         if required is not None and required.strip() != b"*":
-            return nginx_page(412, self._server)
+            return self._style.nginx.page(412, self._server)
         if (exchange.head.value(b"if-none-match") or b"").strip() == b"*":
-            return Answer(status=304, headers=(_CORS, self._server))
+            return Answer(status=304, headers=(self._cors(exchange), self._server))
         return answer
 
 

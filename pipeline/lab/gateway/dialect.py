@@ -1,22 +1,31 @@
-"""What one version of Kong is: its schemas, its pages and the words in its headers."""
+"""What one version of Kong is: its schemas, its pages, and its habits on both ports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from pipeline.lab.gateway import tables, tables_certificates, tables_consumers, tables_plugins, tables_upstreams
-from pipeline.lab.gateway.resources import LIST_METHODS, PAGE_METHODS
+from pipeline.lab.gateway.lists import ListStyle
 from pipeline.lab.gateway.schema import Schema
+from pipeline.lab.gateway.styles import AdminStyle, ProxyStyle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """A version. `pages` are the URLs that are not entities: pattern (`*` is an argument) → methods."""
+    """A version. `pages` are the URLs that are not entities: pattern (`*` is an argument) → methods.
+
+    `available` makes what `GET /` says of a plugin, `configuration` is what it says of the settings.
+    """
 
     version: str
     schemas: Mapping[str, Schema]
     pages: Mapping[tuple[str, ...], tuple[str, ...]]
+    lists: ListStyle
+    admin: AdminStyle
+    proxy: ProxyStyle
+    available: Callable[[str], Any]
+    configuration: Mapping[str, Any]
 
     @property
     def server(self) -> str:
@@ -24,36 +33,6 @@ class Dialect:
         return f"kong/{self.version}"
 
 
-_VALIDATE_METHODS = ("OPTIONS", "POST")
-_PAGES = {
-    (): PAGE_METHODS,
-    ("status",): PAGE_METHODS,
-    ("endpoints",): PAGE_METHODS,
-    ("tags",): LIST_METHODS,
-    ("tags", "*"): PAGE_METHODS,
-    ("plugins", "enabled"): PAGE_METHODS,
-    ("plugins", "schema", "*"): PAGE_METHODS,
-    ("schemas", "plugins", "validate"): _VALIDATE_METHODS,
-    ("schemas", "plugins", "*"): PAGE_METHODS,
-    ("schemas", "*", "validate"): _VALIDATE_METHODS,
-    ("schemas", "*"): PAGE_METHODS,
-    ("upstreams", "*", "targets", "all"): PAGE_METHODS,
-    ("upstreams", "*", "health"): PAGE_METHODS,
-    ("clustering", "status"): PAGE_METHODS,
-    ("clustering", "data-planes"): PAGE_METHODS,
-    ("config",): PAGE_METHODS,
-}
-
-_TABLES_2_8 = (
-    *tables.TABLES,
-    *tables_upstreams.TABLES,
-    *tables_consumers.TABLES,
-    *tables_plugins.TABLES,
-    *tables_certificates.TABLES,
-)
-
-KONG_2_8 = Dialect(
-    version="2.8.5",
-    schemas={schema.name: schema for schema in _TABLES_2_8},
-    pages=_PAGES,
-)
+def by_name(*tables: Iterable[Schema]) -> dict[str, Schema]:
+    """Schemas from several tables, by their names."""
+    return {schema.name: schema for table in tables for schema in table}

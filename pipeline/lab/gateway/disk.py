@@ -16,6 +16,8 @@ from pipeline.errors import Refused
 from pipeline.lab.gateway.schema import Entity
 
 _FORMAT = 1
+_BEFORE_OTHERS = "2.8.5"
+"""The version that files speak of which none is noted: there was no other then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Disk:
     writers are not slower than one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, version: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._base = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1.0)
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -50,7 +52,7 @@ class Disk:
             self._base.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=FULL")
-            self._prepare(path)
+            self._prepare(path, version)
         except sqlite3.Error as error:
             self._base.close()
             raise Refused(
@@ -60,7 +62,7 @@ class Disk:
         self._thread = threading.Thread(target=self._work, name="lab-gateway-disk", daemon=True)
         self._thread.start()
 
-    def _prepare(self, path: Path) -> None:
+    def _prepare(self, path: Path, version: str) -> None:
         found = self._base.execute("PRAGMA user_version").fetchone()[0]
         if found not in (0, _FORMAT):
             self._base.close()
@@ -73,8 +75,18 @@ class Disk:
             "CREATE TABLE IF NOT EXISTS entities"
             " (kind TEXT, key TEXT, moment REAL, entity BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
         )
+        self._base.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT)")
+        noted = version if found == 0 else _BEFORE_OTHERS
+        self._base.execute("INSERT OR IGNORE INTO about VALUES ('kong', ?)", (noted,))
         self._base.execute(f"PRAGMA user_version={_FORMAT}")
         self._base.execute("COMMIT")
+        written = self._base.execute("SELECT value FROM about WHERE name = 'kong'").fetchone()[0]
+        if written != version:
+            self._base.close()
+            raise Refused(
+                f"the lab gateway's state {path} is that of Kong {written}, and not of {version}",
+                hint=f"choose --kong-version {written.rpartition('.')[0]}, another --state, or remove the file",
+            )
 
     def load(self) -> Iterator[Change]:
         """Everything that is kept, in the order of its making."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.lab.gateway.admin import Admin
-from pipeline.lab.gateway.dialect import KONG_2_8, Dialect
+from pipeline.lab.gateway.dialect import Dialect
+from pipeline.lab.gateway.kong_2_8 import KONG_2_8
 from pipeline.lab.gateway.node import Node
-from pipeline.lab.gateway.pages import nginx_page
 from pipeline.lab.gateway.port import Port
 from pipeline.lab.gateway.proxy import Proxy
 from pipeline.lab.gateway.routing import Routing
@@ -34,12 +34,13 @@ class Gateway:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._store = Store(setup.dialect.schemas.values(), setup.state)
+        self._store = Store(setup.dialect.schemas.values(), setup.state, setup.dialect.version)
         node = Node(store=self._store, dialect=setup.dialect, environment=setup.environment)
-        self._forwarding = Proxy(Routing(self._store), setup.dialect.server)
+        self._forwarding = Proxy(Routing(self._store, setup.dialect.proxy), setup.dialect)
         admin = Admin(self._store, setup.dialect, node)
-        self._admin = Port(admin.serve, nginx_page, follows_client=False)
-        self._proxy = Port(self._forwarding.serve, self._forwarding.refuse, follows_client=True)
+        strict = setup.dialect.proxy.strict
+        self._admin = Port(admin.serve, setup.dialect.admin.nginx.refusal, follows_client=False, strict=strict)
+        self._proxy = Port(self._forwarding.serve, self._forwarding.refuse, follows_client=True, strict=strict)
 
     async def start(self) -> None:
         """Listen on both ports. OSError when an address cannot be had."""

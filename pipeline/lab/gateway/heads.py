@@ -70,8 +70,11 @@ class Incoming:
         self.channel.unread(self.parser.trailing_data[0])
 
 
-async def next_request(channel: Channel) -> Incoming | None:
-    """The next request of a connection, or None when the client has finished. Raises BadRequest."""
+async def next_request(channel: Channel, *, strict: bool) -> Incoming | None:
+    """The next request of a connection, or None when the client has finished. Raises BadRequest.
+
+    `strict`: no spaces in the target or the host (nginx since 1.21.1, see its CHANGES).
+    """
     raw = b""
     while True:
         data = await channel.read()
@@ -82,7 +85,7 @@ async def next_request(channel: Channel) -> Incoming | None:
         _check_limits(raw[: end.end()] if end else raw)
         if end:
             channel.unread(raw[end.end() :])
-            return _parsed(raw[: end.end()], channel)
+            return _parsed(raw[: end.end()], channel, strict=strict)
 
 
 def _check_limits(raw: bytes) -> None:
@@ -93,7 +96,7 @@ def _check_limits(raw: bytes) -> None:
         raise BadRequest(494)
 
 
-def _parsed(raw: bytes, channel: Channel) -> Incoming:
+def _parsed(raw: bytes, channel: Channel, *, strict: bool) -> Incoming:
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise BadRequest(400)
@@ -112,7 +115,8 @@ def _parsed(raw: bytes, channel: Channel) -> Incoming:
     names = [name.lower() for name, _ in headers]
     if b"content-length" in names and b"transfer-encoding" in names:
         raise BadRequest(400)
-    if dict(zip(names, (value for _, value in headers), strict=True)).get(b"host", b"-") == b"":
+    host = dict(zip(names, (value for _, value in headers), strict=True)).get(b"host", b"-")
+    if host == b"" or (strict and b" " in target + host):
         raise BadRequest(400)
     head = Head(method=method.decode(), target=target, version=version.decode(), headers=headers)
     return Incoming(head=head, parser=parser, channel=channel)

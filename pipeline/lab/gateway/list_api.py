@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pipeline.lab.gateway import faults
 from pipeline.lab.gateway.collection import Collection
 from pipeline.lab.gateway.entity_api import EntityApi, Outcome
-from pipeline.lab.gateway.lists import Paging, asked, following, listed
+from pipeline.lab.gateway.lists import ListStyle, Paging, asked, following, listed
 from pipeline.lab.gateway.resources import ListOf
 from pipeline.lab.gateway.schema import Entity
 
@@ -16,23 +16,38 @@ from pipeline.lab.gateway.schema import Entity
 class ListApi:
     """Answers GET on lists."""
 
-    def __init__(self, entities: EntityApi) -> None:
+    def __init__(self, entities: EntityApi, style: ListStyle) -> None:
         self._entities = entities
+        self._style = style
 
     def get(self, resource: ListOf, query: bytes) -> Outcome:
         """One page. Raises Fault for a parent that is not there and for a malformed query."""
         collection = self._entities.store.collections[resource.schema.name]
         if resource.parent is None:
-            paging = asked(query)
+            paging = asked(query, self._style)
             entities, rest = listed(collection, _filtered(collection, paging), paging, list_url(resource))
             return 200, {"data": entities, **rest}
         parent = self._entities.parent(resource.parent)
         keys = collection.children(resource.parent.field.name, parent["id"])
         if resource.schema.newest_first:
-            return 200, _newest_first(collection, keys, query, list_url(resource))
+            return 200, self._newest_first(collection, keys, query, list_url(resource))
         # Kong's nested lists ignore tags.
-        entities, rest = listed(collection, keys, asked(_without(query, b"tags")), list_url(resource))
+        paging = asked(_without(query, b"tags"), self._style)
+        entities, rest = listed(collection, keys, paging, list_url(resource), nested=True)
         return 200, {"data": entities, **rest}
+
+    def _newest_first(self, collection: Collection, keys: Sequence[str], query: bytes, url: str) -> Entity:
+        """Targets: the last one first, without those of weight 0, and with a number as offset."""
+        offsets = [part.partition(b"=")[2] for part in query.split(b"&") if part.partition(b"=")[0] == b"offset"]
+        paging = asked(_without(query, b"offset", b"tags"), self._style)
+        start = int(offsets[0]) if offsets and offsets[0].isdigit() else 0
+        if offsets and not offsets[0].isdigit():
+            raise faults.invalid_offset(offsets[0].decode("utf-8", "replace"), "bad json encoding")
+        ordered = sorted(keys, key=lambda key: collection.moments[key], reverse=True)
+        active = [entity for key in ordered if (entity := collection.entities[key])["weight"] > 0]
+        shown = active[start : start + paging.size]
+        more = start + paging.size < len(active)
+        return {"data": shown, **following(str(start + paging.size) if more else None, url)}
 
 
 def list_url(resource: ListOf) -> str:
@@ -50,20 +65,6 @@ def _filtered(collection: Collection, paging: Paging) -> Sequence[str]:
             found = collection.by_unique(name, value)
             return [found["id"]] if found is not None else []
     return collection.keys
-
-
-def _newest_first(collection: Collection, keys: Sequence[str], query: bytes, url: str) -> Entity:
-    """Targets: the last one first, without those of weight 0, and with a number as offset."""
-    offsets = [part.partition(b"=")[2] for part in query.split(b"&") if part.partition(b"=")[0] == b"offset"]
-    paging = asked(_without(query, b"offset", b"tags"))
-    start = int(offsets[0]) if offsets and offsets[0].isdigit() else 0
-    if offsets and not offsets[0].isdigit():
-        raise faults.invalid_offset(offsets[0].decode("utf-8", "replace"), "bad json encoding")
-    ordered = sorted(keys, key=lambda key: collection.moments[key], reverse=True)
-    active = [entity for key in ordered if (entity := collection.entities[key])["weight"] > 0]
-    shown = active[start : start + paging.size]
-    more = start + paging.size < len(active)
-    return {"data": shown, **following(str(start + paging.size) if more else None, url)}
 
 
 def _without(query: bytes, *names: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Pages of lists: size, offset, tag filters and the `next` that forgets the size (2.8)."""
+"""Pages of lists: size, offset, tag filters, and what `next` remembers of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -16,11 +16,17 @@ from pipeline.lab.gateway.bodies import query_pairs
 from pipeline.lab.gateway.collection import Collection, page
 from pipeline.lab.gateway.schema import Entity
 
-_DEFAULT_SIZE = 100
+DEFAULT_SIZE = 100
 _LARGEST_SIZE = 1000
-_TAG = r"[!-+\-.0-~\u0080-\U0010ffff]"
-_AND = re.compile(f"{_TAG}+(?:,{_TAG}*)*")
-_OR = re.compile(f"{_TAG}+(?:/{_TAG}*)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListStyle:
+    """A version's habits: the characters of a tag, the sizes that it takes, and whether `next` carries the size."""
+
+    tag: str = r"[!-+\-.0-~\u0080-\U0010ffff]"
+    size: Callable[[list[str | bool] | None], int]
+    next_carries_size: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,7 @@ class Paging:
     """What a list's query asks for."""
 
     size: int
+    size_given: bool = False
     after: tuple[str | None, int] | None
     tags: str | None = None
     any_tag: tuple[str, ...] = ()
@@ -35,16 +42,17 @@ class Paging:
     filters: tuple[tuple[str, str], ...] = ()
 
 
-def asked(query: bytes) -> Paging:
+def asked(query: bytes, style: ListStyle) -> Paging:
     """Read a list's query. Raises Fault as Kong does for each malformed part."""
     pairs = query_pairs(query)
     values: dict[str, list[str | bool]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     tags = values.get("tags")
-    any_tag, every_tag = _tag_filter(tags) if tags is not None else ((), ())
+    any_tag, every_tag = _tag_filter(tags, style.tag) if tags is not None else ((), ())
     return Paging(
-        size=_size(values.get("size")),
+        size=style.size(values.get("size")),
+        size_given=style.next_carries_size and "size" in values,
         after=_offset(values.get("offset")),
         tags=tags[0] if tags is not None and isinstance(tags[0], str) else None,
         any_tag=any_tag,
@@ -53,9 +61,10 @@ def asked(query: bytes) -> Paging:
     )
 
 
-def _size(values: list[str | bool] | None) -> int:
+def checked_size(values: list[str | bool] | None) -> int:
+    """A page's size as asked for. Raises Fault for what is no whole number from 1 to 1000."""
     if values is None:
-        return _DEFAULT_SIZE
+        return DEFAULT_SIZE
     try:
         number = float(values[0]) if len(values) == 1 and isinstance(values[0], str) else None
     except ValueError:
@@ -88,15 +97,15 @@ def _offset(values: list[str | bool] | None) -> tuple[str | None, int] | None:
     return (first, value[1] if len(value) > 1 and isinstance(value[1], int) else 0)
 
 
-def _tag_filter(values: list[str | bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _tag_filter(values: list[str | bool], tag: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     texts = [value for value in values if isinstance(value, str)]
     if len(texts) != len(values) or not all(texts):
         raise faults.unexpected()
     if len(texts) > 1:
         return tuple(texts), ()
-    if _AND.fullmatch(texts[0]):
+    if re.fullmatch(f"{tag}+(?:,{tag}*)*", texts[0]):
         return (), tuple(texts[0].split(","))
-    if _OR.fullmatch(texts[0]):
+    if re.fullmatch(f"{tag}+(?:/{tag}*)*", texts[0]):
         return tuple(texts[0].split("/")), ()
     raise faults.invalid_tags()
 
@@ -107,22 +116,25 @@ def cursor(*parts: Any) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def listed(collection: Collection, keys: Sequence[str], paging: Paging, url: str) -> tuple[list[Entity], Entity]:
-    """The entities of one page, and what the answer says besides them."""
+def listed(
+    collection: Collection, keys: Sequence[str], paging: Paging, url: str, *, nested: bool = False
+) -> tuple[list[Entity], Entity]:
+    """The entities of one page, and what the answer says besides them; `next` below a parent repeats nothing."""
     if paging.any_tag or paging.every_tag:
         keys = _tagged(collection, paging)
     if paging.after is not None and paging.after[0] is None:
         return [], {"next": None}
     found, more = page(keys, paging.after[0] if paging.after is not None else None, paging.size)
     entities = [collection.entities[key] for key in found]
-    return entities, following(cursor(found[-1]) if more else None, url, paging.tags)
+    return entities, following(cursor(found[-1]) if more else None, url, None if nested else paging)
 
 
-def following(offset: str | None, url: str, tags: str | None = None) -> Entity:
-    """`next` and `offset` of an answer; `next` keeps the tags and drops the size."""
+def following(offset: str | None, url: str, paging: Paging | None = None) -> Entity:
+    """`next` and `offset` of an answer; `next` repeats what `paging` (None below a parent) has to be repeated."""
     if offset is None:
         return {"next": None}
-    suffix = f"&tags={quote(tags, safe='')}" if tags is not None else ""
+    suffix = f"&tags={quote(paging.tags, safe='')}" if paging is not None and paging.tags is not None else ""
+    suffix += f"&size={paging.size}" if paging is not None and paging.size_given else ""
     return {"offset": offset, "next": f"{url}?offset={quote(offset, safe='')}{suffix}"}
 
 

@@ -7,7 +7,7 @@ import platform
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.lab.gateway import faults
@@ -17,13 +17,17 @@ from pipeline.lab.gateway.lists import asked, cursor, following
 from pipeline.lab.gateway.resources import Page
 from pipeline.lab.gateway.schema import Entity, Subschema
 from pipeline.lab.gateway.store import Store
-from pipeline.lab.gateway.upstream_pages import all_targets, health
+from pipeline.lab.gateway.upstream_pages import all_targets, health, judge
 from pipeline.lab.gateway.validation import filled, violations
 
 _ONLY_WHEN = {
-    "clustering/status": "run as Control Plane for the cluster",
-    "clustering/data-planes": "run as Control Plane for the cluster",
-    "config": "not use a database",
+    "clustering/status": "Kong is configured to run as Control Plane for the cluster",
+    "clustering/data-planes": "Kong is configured to run as Control Plane for the cluster",
+    "config": "Kong is configured to not use a database",
+    "filter-chains": "wasm is enabled",
+    "filter-chains/*": "wasm is enabled",
+    "services/*/filter-chains": "wasm is enabled",
+    "routes/*/filter-chains": "wasm is enabled",
 }
 LAB = "A gateway for practice and local work: not Kong, and not for production."
 
@@ -48,29 +52,33 @@ class Node:
 
     def page(self, page: Page, method: str, query: bytes, given: Entity) -> tuple[int, Entity | None]:
         """The answer of one page."""
-        if page.name == "":
-            return 200, self._root()
-        if page.name == "status":
-            return 200, self._status()
-        if page.name == "endpoints":
-            return 200, {"data": endpoints(self.dialect)}
-        if page.name == "plugins/enabled":
-            return 200, {"enabled_plugins": list(plugins_of(self.dialect))}
-        if page.name == "upstreams/*/targets/all":
-            return 200, all_targets(self.store, page.arguments[0], query)
-        if page.name == "upstreams/*/health":
-            return 200, health(self.store, page.arguments[0], self.node_id)
         if page.name in _ONLY_WHEN:
-            raise faults.plain(
-                400, f"this endpoint is only available when Kong is configured to {_ONLY_WHEN[page.name]}"
-            )
+            raise faults.plain(400, f"this endpoint is only available when {_ONLY_WHEN[page.name]}")
         if page.name.startswith(("schemas/", "plugins/schema/")):
             return 200, self._schema(page, method, given)
-        if method == "POST":
-            raise faults.schema_violation({"tags": "does not support insert/upsert/update/delete operations"})
+        if page.name.startswith("upstreams/"):
+            return self._upstream(page, query)
         if page.name == "tags/*":
             return 200, self._tag(page.arguments[0], query)
-        return 200, self._tags(query)
+        if page.name == "tags" and method == "POST":
+            raise faults.schema_violation({"tags": "does not support insert/upsert/update/delete operations"})
+        plain: Mapping[str, Callable[[], Entity]] = {
+            "": self._root,
+            "status": self._status,
+            "endpoints": lambda: {"data": endpoints(self.dialect)},
+            "plugins/enabled": lambda: {"enabled_plugins": list(plugins_of(self.dialect))},
+            "timers": lambda: {"worker": {"id": 0, "count": 1}, "stats": {"timers": {}}},
+            "tags": lambda: self._tags(query),
+        }
+        return 200, plain[page.name]()
+
+    def _upstream(self, page: Page, query: bytes) -> tuple[int, Entity | None]:
+        name = page.arguments[0]
+        if page.name == "upstreams/*/targets/all":
+            return 200, all_targets(self.store, name, asked(query, self.dialect.lists))
+        if page.name == "upstreams/*/health":
+            return 200, health(self.store, name, self.node_id)
+        return judge(self.store, name, page.arguments[1])
 
     def _schema(self, page: Page, method: str, given: Entity) -> Entity:
         name = page.arguments[0] if page.arguments else "plugins"
@@ -102,10 +110,10 @@ class Node:
             "timers": {"running": 0, "pending": 0},
             "pids": {"master": os.getpid(), "workers": [os.getpid()]},
             "plugins": {
-                "available_on_server": dict.fromkeys(plugins_of(self.dialect), True),
+                "available_on_server": {name: self.dialect.available(name) for name in plugins_of(self.dialect)},
                 "enabled_in_cluster": sorted({plugin["name"] for plugin in self._plugins()}),
             },
-            "configuration": {"database": "sqlite", "plugins": ["bundled"]},
+            "configuration": dict(self.dialect.configuration),
         }
 
     def _plugins(self) -> list[Entity]:
@@ -128,7 +136,7 @@ class Node:
         }
 
     def _tag(self, tag: str, query: bytes) -> Entity:
-        paging = asked(query)
+        paging = asked(query, self.dialect.lists)
         rows = sorted(
             (key, kind) for kind, collection in self.store.collections.items() for key in collection.tagged(tag)
         )
@@ -141,7 +149,7 @@ class Node:
         return {"data": data or {}, **following(more, f"/tags/{tag}")}
 
     def _tags(self, query: bytes) -> Entity:
-        paging = asked(query)
+        paging = asked(query, self.dialect.lists)
         after = paging.after or ("", 0)
         rows = sorted(
             (key, index, kind, tag)
@@ -153,7 +161,7 @@ class Node:
         shown = rows[: paging.size]
         more = cursor(shown[-1][0], shown[-1][1]) if len(rows) > paging.size else None
         data = [{"entity_id": key, "entity_name": kind, "tag": tag} for key, _, kind, tag in shown]
-        return {"data": data, **following(more, "/tags")}
+        return {"data": data, **following(more, "/tags", paging)}
 
 
 def plugins_of(dialect: Dialect) -> Mapping[str, Subschema]:

@@ -42,12 +42,16 @@ Refusal = Callable[[int], Answer]
 
 
 class Port:
-    """Accepts on one address. `refusal` makes the answer to what is not a request (nginx status 400, 408, 414, 494)."""
+    """Accepts on one address.
 
-    def __init__(self, service: Service, refusal: Refusal, *, follows_client: bool) -> None:
+    `refusal` makes the answer to what is not a request (nginx status 400, 408, 414, 494); `strict` is about spaces.
+    """
+
+    def __init__(self, service: Service, refusal: Refusal, *, follows_client: bool, strict: bool) -> None:
         self._service = service
         self._refusal = refusal
         self._follows_client = follows_client
+        self._strict = strict
         self._server: asyncio.Server | None = None
         self._tasks: dict[asyncio.Task[None], Channel] = {}
         self._waiting: set[Channel] = set()
@@ -108,7 +112,7 @@ class Port:
         self._waiting.add(channel)
         try:
             async with asyncio.timeout(_KEEP_ALIVE_SECONDS):
-                incoming = await next_request(channel)
+                incoming = await next_request(channel, strict=self._strict)
         except BadRequest as refused:
             await self._refuse(channel, refused.status)
             return False

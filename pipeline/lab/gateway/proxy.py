@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from email.utils import formatdate
 
 import h11
 
 from pipeline.lab.gateway.balancer import NoPeer
+from pipeline.lab.gateway.dialect import Dialect
 from pipeline.lab.gateway.messages import LAST_CHUNK, Answer, Header, chunk, header_block, status_line
 from pipeline.lab.gateway.outgoing import Origin, Outgoing, outgoing, passed_back
-from pipeline.lab.gateway.pages import message_page
 from pipeline.lab.gateway.port import Exchange
 from pipeline.lab.gateway.relay import Body, Relay, UpstreamDied, UpstreamFailed
 from pipeline.lab.gateway.routing import Match, Routing
@@ -27,9 +26,10 @@ _TIMEOUT = 60000
 class Proxy:
     """Serves the proxy port. `port` is the one that clients are told in X-Forwarded-Port."""
 
-    def __init__(self, routing: Routing, server: str) -> None:
+    def __init__(self, routing: Routing, dialect: Dialect) -> None:
         self.routing = routing
-        self._server = server
+        self.style = dialect.proxy
+        self._server = dialect.server
         self._upstreams = Upstreams()
         self.port = 0
 
@@ -43,7 +43,7 @@ class Proxy:
         match = self.routing.match(exchange.head)
         refusal = self.routing.refusal(match, exchange.head)
         if match is None or refusal is not None:
-            status, message, headers = refusal or (404, "no Route matched with those values", ())
+            status, message, headers = refusal or (404, self.style.no_route, ())
             await self._say(exchange, status, message, started, headers)
             return
         forward = _Forward(self, exchange, match, started)
@@ -68,8 +68,8 @@ class Proxy:
         elif not exchange.incoming.whole:
             await exchange.incoming.body_part()
         latency = ("X-Kong-Response-Latency", str(_milliseconds(started)))
-        body = json.dumps({"message": message}, separators=(",", ":")).encode() if message is not None else b""
-        typed = (("Content-Type", "application/json; charset=utf-8"),) if message is not None else ()
+        content_type, body = self.style.say(message, exchange.head) if message is not None else ("", b"")
+        typed = (("Content-Type", content_type),) if message is not None else ()
         length = ("Content-Length", str(len(body)))
         await exchange.answer(
             Answer(status=status, headers=(*typed, *headers, length, latency, ("Server", self._server)), body=body)
@@ -77,7 +77,7 @@ class Proxy:
 
     def refuse(self, status: int) -> Answer:
         """The answer to what is not a request."""
-        status, content_type, body = message_page(status, None)
+        status, content_type, body = self.style.errors.page(status, None)
         headers = (("Content-Type", content_type), ("Content-Length", str(len(body))), ("Server", self._server))
         return Answer(status=status, headers=headers, body=body)
 
@@ -222,7 +222,7 @@ class _Forward:
         exchange = self._exchange
         if not exchange.incoming.whole:
             exchange.keep_alive = False
-        status, content_type, body = message_page(status, exchange.head)
+        status, content_type, body = self._proxy.style.errors.page(status, exchange.head)
         marks = tuple((name.decode(), value.decode()) for name, value in self._marks())
         headers = (("Content-Type", content_type), ("Content-Length", str(len(body))), *marks)
         await exchange.answer(Answer(status=status, headers=headers, body=body))

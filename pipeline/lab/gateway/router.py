@@ -1,11 +1,11 @@
-"""Finds the route of a request as Kong 2.8 does, category by category, but by index instead of one by one."""
+"""Finds the route of a request as Kong 2.8 and 3.4 (traditional) do, by category, but by index and not one by one."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from pipeline.lab.gateway.rule import HEADER, HOST, METHOD, PATH, Asked, Order, Rule, rules_of, split_port
+from pipeline.lab.gateway.rule import HEADER, HOST, METHOD, PATH, Asked, Order, PathReader, Rule, rules_of, split_port
 from pipeline.lab.gateway.schema import Entity
 
 _HTTP_PROTOCOLS = frozenset({"http", "https", "grpc", "grpcs"})
@@ -65,7 +65,8 @@ class _Category:
 class Router:
     """The routes that are served. Adding or removing one costs no more with many than with few."""
 
-    def __init__(self) -> None:
+    def __init__(self, path_of: PathReader) -> None:
+        self._path_of = path_of
         self._rules: dict[str, list[Rule]] = {}
         self._categories: dict[int, _Category] = {}
         self._ranked: list[_Category] = []
@@ -84,7 +85,7 @@ class Router:
         self.remove(route["id"])
         if not _HTTP_PROTOCOLS.intersection(route["protocols"]):
             return
-        rules = [rule for rule in rules_of(route, moment) if rule.bits]
+        rules = [rule for rule in rules_of(route, moment, self._path_of) if rule.bits]
         self._rules[route["id"]] = rules
         for rule in rules:
             self._add(rule)

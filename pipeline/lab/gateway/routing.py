@@ -10,6 +10,7 @@ from pipeline.lab.gateway.router import Router
 from pipeline.lab.gateway.rule import Asked
 from pipeline.lab.gateway.schema import Entity
 from pipeline.lab.gateway.store import Store
+from pipeline.lab.gateway.styles import ProxyStyle
 from pipeline.lab.gateway.uris import escaped, joined, normalised
 
 Refusal = tuple[int, str | None, tuple[tuple[str, str], ...]]
@@ -31,9 +32,9 @@ class Match:
 class Routing:
     """Follows the store: a route is found from the moment at which it has been saved."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, style: ProxyStyle) -> None:
         self._store = store
-        self._router = Router()
+        self._router = Router(style.path_of)
         self.balancer = Balancer(store)
         store.listen(self._follow)
 
@@ -75,7 +76,7 @@ class Routing:
     def refusal(self, match: Match | None, head: Head) -> Refusal | None:
         """Why a request that has a route is not forwarded, or None."""
         if match is None:
-            return (404, "no Route matched with those values", ())
+            return None
         protocols = match.route["protocols"]
         if "grpc" in protocols or "grpcs" in protocols:
             return (426, "Please use HTTP2 protocol", (("Connection", "Upgrade"), ("Upgrade", "HTTP/2")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.lab.gateway.rules import is_plain_path, python_pattern
@@ -125,13 +125,13 @@ def wildcard_matches(wildcard: str, asked: Asked) -> bool:
     return bare.startswith(prefix) and len(bare) > len(prefix) and (not port or given == port)
 
 
-def rules_of(route: Entity, moment: float) -> list[Rule]:
+def rules_of(route: Entity, moment: float, path_of: PathReader) -> list[Rule]:
     """The rules of a route: one for each path, or one when it has none."""
     paths = list(dict.fromkeys(route.get("paths") or ())) or [None]
-    return [_rule(route, moment, path, index) for index, path in enumerate(paths)]
+    return [_rule(route, moment, path, index, path_of) for index, path in enumerate(paths)]
 
 
-def _rule(route: Entity, moment: float, path_text: str | None, index: int) -> Rule:
+def _rule(route: Entity, moment: float, path_text: str | None, index: int, path_of: PathReader) -> Rule:
     named = route.get("hosts") or ()
     plain = frozenset(host for host in named if "*" not in host)
     wildcards = tuple(host for host in named if "*" in host)
@@ -168,12 +168,25 @@ def _header_rule(name: str, values: list[str]) -> HeaderRule:
     return HeaderRule(name.lower(), frozenset(value.lower() for value in values), pattern)
 
 
-def path_of(text: str) -> Path:
-    """A prefix, or a compiled regular expression with the literal text that it has to begin with."""
+PathReader = Callable[[str], Path]
+
+
+def guessed_path(text: str) -> Path:
+    """A prefix, or a regular expression when it has a character that no plain path has (2.8)."""
     raw = text.encode("utf-8", "surrogateescape")
-    if is_plain_path(text):
-        return Path(normalised(raw))
-    return Path(raw, re.compile(python_pattern(text).encode("utf-8", "surrogateescape")), _literal_prefix(raw))
+    return Path(normalised(raw)) if is_plain_path(text) else _pattern(raw, text)
+
+
+def marked_path(text: str) -> Path:
+    """A prefix, or a regular expression after `~` (since 3.0)."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return _pattern(raw, text[1:]) if text.startswith("~") else Path(normalised(raw))
+
+
+def _pattern(text: bytes, pattern: str) -> Path:
+    """A regular expression, compiled, with the literal text that a request has to begin with."""
+    raw = pattern.encode("utf-8", "surrogateescape")
+    return Path(text, re.compile(python_pattern(pattern).encode("utf-8", "surrogateescape")), _literal_prefix(raw))
 
 
 def _literal_prefix(pattern: bytes) -> bytes:

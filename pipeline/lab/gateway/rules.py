@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.lab.gateway.schema import Rule
+from pipeline.lab.gateway.uris import normalised
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9.\-_~\u0080-\U0010ffff]*")
-_TAG = re.compile(r"[!-+\-.0-~\u0080-\U0010ffff]*")
 _SERVICE_PATH = re.compile(r"/[A-Za-z0-9.\-_~/%:@!$&'()*+,;=]*")
 _PLAIN_PATH = re.compile(r"[a-zA-Z0-9.\-_~/%]*")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
@@ -93,13 +93,17 @@ def _utf8_name(value: str) -> str | None:
 NAME = Rule(_utf8_name)
 
 
-def _tag(value: str) -> str | None:
-    if invalid_utf8_at(value) is None and _TAG.fullmatch(value):
-        return None
-    return f"invalid tag '{value}': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"
+def _tag_of(characters: re.Pattern[str]) -> Rule:
+    def check(value: str) -> str | None:
+        if invalid_utf8_at(value) is None and characters.fullmatch(value):
+            return None
+        return f"invalid tag '{value}': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"
+
+    return Rule(check)
 
 
-TAG = Rule(_tag)
+TAG = _tag_of(re.compile(r"[!-+\-.0-~\u0080-\U0010ffff]*"))
+SPACED_TAG = _tag_of(re.compile(r"[ !-+\-.0-~\u0080-\U0010ffff]*"))
 
 
 def _bad_escape(path: str) -> str | None:
@@ -141,8 +145,19 @@ _PCRE_WORDS: Sequence[tuple[str, str]] = (
 
 
 def _route_path(value: str) -> str | None:
-    if is_plain_path(value):
-        return _bad_escape(value)
+    return _bad_escape(value) if is_plain_path(value) else _bad_regex(value)
+
+
+def _marked_route_path(value: str) -> str | None:
+    """Since 3.0 a regular expression is marked by `~`, and a prefix has to be in its normal form."""
+    bad_escape = _bad_escape(value) if _SERVICE_PATH.fullmatch(value.removeprefix("~")) else None
+    if bad_escape is not None or value.startswith("~"):
+        return bad_escape or _bad_regex(value[1:])
+    normal = normalised(value.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+    return None if value == normal else f"non-normalized path, consider use '{normal}' instead"
+
+
+def _bad_regex(value: str) -> str | None:
     try:
         # Kong matches bytes.
         re.compile(python_pattern(value).encode("utf-8", "surrogateescape"))
@@ -157,6 +172,12 @@ def _route_path(value: str) -> str | None:
 
 
 ROUTE_PATH = Rule(_route_path)
+MARKED_ROUTE_PATH = Rule(_marked_route_path)
+MARKED_OR_SLASH = Rule(
+    lambda value: None if value.startswith(("/", "~/")) else "should start with: / (fixed path) or ~/ (regex path)",
+    "match_any",
+    {"patterns": ["^/", "^~/"], "err": "should start with: / (fixed path) or ~/ (regex path)"},
+)
 
 
 def is_host(text: str) -> bool:

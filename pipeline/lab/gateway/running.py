@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.lab.gateway.dialects import DEFAULT, DIALECTS
 from pipeline.lab.gateway.gateway import Address, Gateway, Setup
 from pipeline.lab.gateway.node import LAB
 
@@ -38,9 +39,12 @@ class Lab:
 
 
 @contextmanager
-def running_gateway(*, state: Path, environment: str = "", drain_seconds: float = 2.0) -> Iterator[Lab]:
+def running_gateway(
+    *, state: Path, version: str = DEFAULT, environment: str = "", drain_seconds: float = 2.0
+) -> Iterator[Lab]:
     """A gateway on free ports of 127.0.0.1, in a thread; stopped, its state kept, when the block ends."""
-    setup = Setup(admin=("127.0.0.1", 0), proxy=("127.0.0.1", 0), state=state, environment=environment)
+    dialect = DIALECTS[version]
+    setup = Setup(admin=("127.0.0.1", 0), proxy=("127.0.0.1", 0), state=state, environment=environment, dialect=dialect)
     gateway = Gateway(setup)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="lab-gateway")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -66,6 +66,7 @@ class Field:
     reference: str = ""
     cascades: bool = False
     at_least_one_of: tuple[str, ...] = ()
+    empties_become_objects: bool = False
 
     def named(self, name: str) -> Field:
         """The field called so, of a record."""
@@ -131,9 +132,18 @@ class Schema:
     newest_first: bool = False
     top_level: bool = True
 
+    def with_fields(self, changed: Mapping[str, Field] | None = None, **added: tuple[Field, ...]) -> Schema:
+        """The same type with other fields in the place of some, and new ones after some (`created_at=(…,)`)."""
+        kept = ((changed or {}).get(field.name, field) for field in self.fields)
+        return replace(self, fields=tuple(one for field in kept for one in (field, *added.get(field.name, ()))))
+
     def field(self, name: str) -> Field | None:
         """The field called so."""
         return next((field for field in self.fields if field.name == name), None)
+
+    def named(self, name: str) -> Field:
+        """The field called so, which is there."""
+        return next(field for field in self.fields if field.name == name)
 
     @property
     def foreign(self) -> tuple[Field, ...]:

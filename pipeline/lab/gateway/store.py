@@ -19,10 +19,10 @@ Listener = Callable[[str, Entity | None, Entity | None], None]
 class Store:
     """All collections over one state file. Reads are from memory; a write returns when it is on the disk."""
 
-    def __init__(self, schemas: Iterable[Schema], path: Path) -> None:
+    def __init__(self, schemas: Iterable[Schema], path: Path, version: str) -> None:
         self.collections = {schema.name: Collection(schema) for schema in schemas}
         self.schemas = {name: collection.schema for name, collection in self.collections.items()}
-        self._disk = Disk(path)
+        self._disk = Disk(path, version)
         self._listeners: list[Listener] = []
         for change in self._disk.load():
             if change.entity is not None and change.kind in self.collections:

@@ -175,6 +175,16 @@ def _unset(fields: tuple[str, ...], words: str) -> dict[str, Field]:
     }
 
 
+_WITH_SNIS = ("grpcs", "https", "tls", "tls_passthrough")
+
+
+def _snis(entity: Entity, errors: Errors) -> None:
+    if entity.get("snis") and not any(protocol in _WITH_SNIS for protocol in entity.get("protocols") or ()):
+        errors["snis"] = "length must be 0"
+        words = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'"
+        errors.setdefault("@entity", []).append(words)
+
+
 _ROUTE_FIELDS = {
     field.name: field
     for field in (
@@ -203,6 +213,7 @@ _ROUTE_FIELDS = {
         Field(
             name="headers",
             kind=Kind.MAP,
+            empties_become_objects=True,
             keys=Field(required=True, rules=(length_min(1), NOT_HOST_HEADER)),
             values=listing("", Field(required=True, rules=(length_min(1),)), required=True),
         ),
@@ -277,6 +288,7 @@ _STREAM = Subschema(
 ROUTES = Schema(
     name="routes",
     fields=tuple(_ROUTE_FIELDS.values()),
+    checks=(_snis,),
     subschema_key="protocols",
     subschemas={
         **dict.fromkeys(("http", "https"), _HTTP),

@@ -13,9 +13,16 @@ from pipeline.lab.gateway.schema import Entity, Errors, Field, Inline, Rule, Sch
 
 _OPENSSL = "crypto/asn1/a_d2i_fp.c:155:error:0680008E:asn1 encoding routines::not enough data"
 _CERT = Rule(lambda value: None if _is_pem(value, "CERTIFICATE") else f"invalid certificate: x509.new: {_OPENSSL}")
-_KEY = Rule(
-    lambda value: None if _is_pem(value, "[A-Z ]*PRIVATE KEY") else f"invalid key: pkey.new:load_key: {_OPENSSL}"
-)
+
+
+def private_key(words: str) -> Rule:
+    """A private key; what OpenSSL says of anything else differs between its versions."""
+    return Rule(
+        lambda value: None if _is_pem(value, "[A-Z ]*PRIVATE KEY") else f"invalid key: pkey.new:load_key: {words}"
+    )
+
+
+_KEY = private_key(_OPENSSL)
 
 
 def _is_pem(value: str, kind: str) -> bool:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from urllib.parse import urlsplit
 
-from pipeline.lab.gateway.fields import CREATED_AT, ID, TAGS, bare_text, choice, foreign, integer, text
+from pipeline.lab.gateway.fields import (
+    CREATED_AT,
+    ID,
+    TAGS,
+    bare_text,
+    choice,
+    flag,
+    foreign,
+    integer,
+    listing,
+    text,
+)
 from pipeline.lab.gateway.rules import between
-from pipeline.lab.gateway.schema import Auto, Check, Entity, Errors, Field, Schema
+from pipeline.lab.gateway.schema import Auto, Check, Entity, Errors, Field, Rule, Schema
 
 
 def at_least_one(*names: str) -> Check:
@@ -102,4 +114,26 @@ ACLS = replace(
     unique_together=("consumer", "group"),
 )
 
-TABLES = (CONSUMERS, KEY_AUTHS, BASIC_AUTHS, HMAC_AUTHS, JWTS, ACLS)
+
+def _redirect(value: str) -> str | None:
+    parts = urlsplit(value)
+    if not (parts.scheme and parts.hostname):
+        return f"cannot parse '{value}'"
+    return f"fragment not allowed in '{value}'" if parts.fragment else None
+
+
+OAUTH2 = _credential(
+    "oauth2_credentials",
+    "oauth2",
+    "oauth2",
+    text("name", required=True),
+    replace(_generated("client_id"), unique=True),
+    _generated("client_secret"),
+    flag("hash_secret", default=False),
+    listing("redirect_uris", Field(rules=(Rule(_redirect),))),
+    choice("client_type", "confidential", "public", default="confidential", required=True),
+    key="client_id",
+)
+
+CREDENTIALS = (KEY_AUTHS, BASIC_AUTHS, HMAC_AUTHS, JWTS, ACLS, OAUTH2)
+TABLES = (CONSUMERS, *CREDENTIALS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.lab.gateway.fields import (
@@ -26,6 +27,10 @@ from pipeline.lab.gateway.rules import between, is_host
 from pipeline.lab.gateway.schema import Auto, Check, Entity, Errors, Field, Kind, Rule, Schema
 
 _HASHES = ("none", "consumer", "ip", "header", "cookie")
+_FALLBACKS = {
+    "consumer": ("none", "ip", "header", "cookie"),
+    "ip": ("none", "consumer", "header", "cookie"),
+}
 _PROBES = ("tcp", "http", "https", "grpc", "grpcs")
 _SUCCESSES = [*range(200, 209), 226, *range(300, 309)]
 
@@ -78,7 +83,9 @@ _HEALTHCHECKS = record(
 )
 
 
-def _requires(field: str, value: str, other: str) -> Check:
+def requires(field: str, value: str, other: str) -> Check:
+    """A cross-field rule: with this value in a field, another has to have one."""
+
     def check(entity: Entity, errors: Errors) -> None:
         if entity.get(field) == value and entity.get(other) is None:
             errors[other] = "required field missing"
@@ -87,12 +94,35 @@ def _requires(field: str, value: str, other: str) -> Check:
     return check
 
 
-def _no_fallback(entity: Entity, errors: Errors) -> None:
-    if entity.get("hash_on") in ("none", "cookie") and entity.get("hash_fallback") != "none":
-        errors["hash_fallback"] = "expected one of: none"
-        errors.setdefault("@entity", []).append("failed conditional validation given value of field 'hash_on'")
+def fallbacks(allowed: Mapping[str, tuple[str, ...]]) -> Check:
+    """A cross-field rule: what `hash_fallback` may be, given `hash_on`. Without a hash there is no fallback."""
+    table = {"none": ("none",), "cookie": ("none",), **allowed}
+
+    def check(entity: Entity, errors: Errors) -> None:
+        choices = table.get(entity.get("hash_on") or "")
+        if choices is not None and entity.get("hash_fallback") not in choices:
+            errors["hash_fallback"] = "expected one of: " + ", ".join(choices)
+            errors.setdefault("@entity", []).append("failed conditional validation given value of field 'hash_on'")
+
+    return check
 
 
+def distinct(first: str, second: str) -> Check:
+    """A cross-field rule: two fields that have values have different ones."""
+
+    def check(entity: Entity, errors: Errors) -> None:
+        if entity.get(first) is not None and entity.get(first) == entity.get(second):
+            errors.setdefault("@entity", []).append(f"values of these fields must be distinct: '{first}', '{second}'")
+
+    return check
+
+
+CHECKS = (
+    requires("hash_on", "header", "hash_on_header"),
+    requires("hash_fallback", "header", "hash_fallback_header"),
+    requires("hash_on", "cookie", "hash_on_cookie"),
+    requires("hash_fallback", "cookie", "hash_on_cookie"),
+)
 UPSTREAMS = Schema(
     name="upstreams",
     fields=(
@@ -112,13 +142,7 @@ UPSTREAMS = Schema(
         bare_text("host_header"),
         foreign("client_certificate", "certificates"),
     ),
-    checks=(
-        _requires("hash_on", "header", "hash_on_header"),
-        _requires("hash_fallback", "header", "hash_fallback_header"),
-        _requires("hash_on", "cookie", "hash_on_cookie"),
-        _requires("hash_fallback", "cookie", "hash_on_cookie"),
-        _no_fallback,
-    ),
+    checks=(*CHECKS, fallbacks(_FALLBACKS), distinct("hash_on_header", "hash_fallback_header")),
 )
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pipeline.lab.gateway import faults
-from pipeline.lab.gateway.lists import asked, listed
+from pipeline.lab.gateway.lists import Paging, listed
 from pipeline.lab.gateway.rule import split_port
 from pipeline.lab.gateway.schema import Entity
 from pipeline.lab.gateway.store import Store
 
 
-def all_targets(store: Store, name: str, query: bytes) -> Entity:
+def all_targets(store: Store, name: str, paging: Paging) -> Entity:
     """Every target, those of weight 0 included, in the order of ids."""
     upstream = _upstream(store, name)
     collection = store.collections["targets"]
     keys = collection.children("upstream", upstream["id"])
-    entities, rest = listed(collection, keys, asked(query), f"/upstreams/{name}/targets/all")
+    entities, rest = listed(collection, keys, paging, f"/upstreams/{name}/targets/all", nested=True)
     return {"data": entities, **rest}
 
 
@@ -26,6 +26,16 @@ def health(store: Store, name: str, node_id: str) -> Entity:
         collection.children("upstream", upstream["id"]), key=lambda key: collection.moments[key], reverse=True
     )
     return {"data": [_judged(collection.entities[key]) for key in keys], "next": None, "node_id": node_id}
+
+
+def judge(store: Store, name: str, target: str) -> tuple[int, Entity | None]:
+    """Take notice that a target is healthy or not, which changes nothing here: the lab makes no health checks."""
+    upstream = _upstream(store, name)
+    collection = store.collections["targets"]
+    children = (collection.entities[key] for key in collection.children("upstream", upstream["id"]))
+    if not any(target in (child["id"], child["target"]) for child in children):
+        raise faults.not_found()
+    return 204, None
 
 
 def _upstream(store: Store, name: str) -> Entity:

@@ -184,7 +184,7 @@ def tidy(field: Field, value: Any) -> Any:
         return _distinct(members) if field.kind is Kind.SET else members
     if field.kind is Kind.MAP and value == []:
         return {}
-    if field.kind is Kind.MAP and isinstance(value, dict):
+    if field.empties_become_objects and isinstance(value, dict):
         # An empty list inside of a map comes back from Kong's database as an object.
         return {key: {} if member == [] else member for key, member in value.items()}
     if field.kind is Kind.FOREIGN and isinstance(value, dict) and isinstance(value.get("id"), str):
