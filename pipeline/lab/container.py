@@ -36,8 +36,18 @@ class LabState:
 class LabGateway:
     """The lab gateway of one environment. For practice and local work: its Admin API has no password."""
 
-    def __init__(self, client: APIClient, address: EngineAddress, environment: str, *, admin: str, proxy: str) -> None:
+    def __init__(
+        self,
+        client: APIClient,
+        address: EngineAddress,
+        environment: str,
+        *,
+        admin: str,
+        proxy: str,
+        kong_version: str = "2.8",
+    ) -> None:
         self._client = client
+        self._kong_version = kong_version
         self._address = address
         self._environment = environment
         self._urls = {"admin": admin, "proxy": proxy}
@@ -104,7 +114,7 @@ class LabGateway:
             "Cmd": [
                 *("python3", "-m", "pipeline.lab.gateway", "--environment", self._environment),
                 *("--admin", f"0.0.0.0:{_INSIDE['admin']}", "--proxy", f"0.0.0.0:{_INSIDE['proxy']}"),
-                *("--state", f"{_STATE}/gateway.sqlite3"),
+                *("--state", f"{_STATE}/gateway.sqlite3", "--kong-version", self._kong_version),
             ],
             "Labels": {f"{LABEL}lab": "gateway", f"{LABEL}lab-environment": self._environment},
             "ExposedPorts": {port: {} for port in ports},

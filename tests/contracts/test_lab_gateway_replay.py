@@ -14,7 +14,7 @@ sys.path.insert(0, str(_TESTS / "lab"))  # the tests' folders are no packages
 
 from lab_replay import RECORDINGS, replayed  # noqa: E402  (needs the line above)
 
-VERSIONS = ("2.8.5", "3.4.2")
+VERSIONS = ("0.14.1", "2.8.5", "3.4.2")
 SCENARIOS = [
     (version, path.stem) for version in VERSIONS for path in sorted((RECORDINGS / f"kong-{version}").glob("*.json"))
 ]

@@ -130,7 +130,8 @@ class _Echo(BaseHTTPRequestHandler):
         content = {
             "upstream": self.server.label,
             "method": self.command,
-            "target": self.path,
+            # `path` is not what came: two slashes at its start are one there.
+            "target": self.requestline.split(" ")[1],
             "version": self.request_version,
             "headers": [list(pair) for pair in self.headers.items()],
             "body": body.decode("utf-8", "surrogateescape"),

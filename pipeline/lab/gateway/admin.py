@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 
 from pipeline.lab.gateway import faults
-from pipeline.lab.gateway.bodies import Unsupported, check_type, parsed
+from pipeline.lab.gateway.bodies import Unsupported
 from pipeline.lab.gateway.dialect import Dialect
-from pipeline.lab.gateway.entity_api import EntityApi, Outcome
+from pipeline.lab.gateway.dispatch import Dispatch
 from pipeline.lab.gateway.faults import Fault
-from pipeline.lab.gateway.inline import shown
-from pipeline.lab.gateway.list_api import ListApi
 from pipeline.lab.gateway.messages import Answer
 from pipeline.lab.gateway.node import Node
 from pipeline.lab.gateway.port import Exchange
-from pipeline.lab.gateway.resources import ItemOf, ListOf, Page, ParentOf, Resource, allowed, resolve
+from pipeline.lab.gateway.resources import allowed, resolve
 from pipeline.lab.gateway.schema import Entity
 from pipeline.lab.gateway.store import Store
 
 _BODY_LIMIT = 10 * 1024 * 1024
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Admin:
     """Serves the Admin API of one dialect over one store."""
 
     def __init__(self, store: Store, dialect: Dialect, node: Node) -> None:
-        self._api = EntityApi(store)
-        self._lists = ListApi(self._api, dialect.lists)
+        self._dispatch = Dispatch(store, dialect, node)
         self._dialect = dialect
         self._style = dialect.admin
-        self._node = node
         self._server = ("Server", dialect.server)
 
     async def serve(self, exchange: Exchange) -> None:
@@ -65,83 +58,28 @@ class Admin:
         return bytes(body)
 
     async def _answer(self, exchange: Exchange, body: bytes, started: float) -> Answer:
-        extra: tuple[tuple[str, str], ...] = ()
+        cors = self._cors(exchange)
         try:
             resource = resolve(exchange.head.path, self._dialect.schemas, self._dialect.pages)
             if resource is None:
                 raise faults.not_found()
-            if exchange.head.method == "OPTIONS":
-                methods = ", ".join(allowed(resource, self._dialect.pages))
-                extra = (
-                    ("Allow", methods),
-                    ("Access-Control-Allow-Methods", methods),
-                    ("Access-Control-Allow-Headers", "Content-Type"),
-                )
-                status, content = 204, None
-            else:
-                status, content = self._shown(resource, await self._outcome(exchange, resource, body))
+            quick = self._style.quick(exchange.head.method, allowed(resource, self._dialect.pages))
+            if quick is not None:
+                server = ("Server", quick.server) if quick.server is not None else self._server
+                return Answer(status=quick.status, headers=(cors, *quick.headers, server))
+            status, content = await self._dispatch.outcome(exchange.head, resource, body)
         except Fault as fault:
             status, content = fault.status, self._style.fault_body(fault)
-        return self._rendered(status, content, (self._cors(exchange), *extra), started)
+        return self._rendered(status, content, cors, started)
 
-    async def _outcome(self, exchange: Exchange, resource: Resource, body: bytes) -> Outcome:
-        method = "GET" if exchange.head.method == "HEAD" else exchange.head.method
-        content_type = exchange.head.value(b"content-type")
-        if method in _WITH_BODY:
-            check_type(content_type, has_body=bool(body))
-        if method not in allowed(resource, self._dialect.pages):
-            raise faults.method_not_allowed()
-        given: Entity = {}
-        if method in _WITH_BODY:
-            schema = None if isinstance(resource, Page) else resource.schema
-            given = parsed(content_type, body, schema)
-        if isinstance(resource, Page):
-            return self._node.page(resource, method, exchange.head.query, given)
-        if isinstance(resource, ListOf):
-            if method == "GET":
-                return self._lists.get(resource, exchange.head.query)
-            return await self._api.post(resource, given)
-        if isinstance(resource, ItemOf):
-            return await self._item(method, resource, given)
-        return await self._parent(method, resource, given)
-
-    async def _item(self, method: str, resource: ItemOf, given: Entity) -> Outcome:
-        if method == "GET":
-            return self._api.get(resource)
-        if method == "PUT":
-            return await self._api.put(resource, given)
-        if method == "PATCH":
-            return await self._api.patch(resource, given)
-        return await self._api.delete(resource)
-
-    async def _parent(self, method: str, resource: ParentOf, given: Entity) -> Outcome:
-        if method == "GET":
-            return self._api.get_parent(resource)
-        if method == "PUT":
-            return await self._api.put_parent(resource, given)
-        if method == "PATCH":
-            return await self._api.patch_parent(resource, given)
-        return self._api.delete_parent(resource)
-
-    def _shown(self, resource: Resource, outcome: Outcome) -> Outcome:
-        status, content = outcome
-        if isinstance(resource, Page) or content is None or resource.schema.inline is None:
-            return outcome
-        store = self._api.store
-        if isinstance(resource, ListOf) and isinstance(content.get("data"), list):
-            return status, {**content, "data": [shown(store, resource.schema, one) for one in content["data"]]}
-        return status, shown(store, resource.schema, content)
-
-    def _rendered(
-        self, status: int, content: Entity | None, extra: tuple[tuple[str, str], ...], started: float
-    ) -> Answer:
+    def _rendered(self, status: int, content: Entity | None, cors: tuple[str, str], started: float) -> Answer:
         latency = ("X-Kong-Admin-Latency", str(int((time.perf_counter() - started) * 1000)))
         if content is None:
-            return Answer(status=status, headers=(*extra, latency, self._server))
-        body = encoded(content)
+            return Answer(status=status, headers=(cors, latency, self._server))
+        body = self._style.encode(content)
         headers = (
             ("Content-Type", "application/json; charset=utf-8"),
-            *extra,
+            cors,
             ("Content-Length", str(len(body))),
             latency,
             self._server,
@@ -162,8 +100,3 @@ class Admin:
         if (exchange.head.value(b"if-none-match") or b"").strip() == b"*":
             return Answer(status=304, headers=(self._cors(exchange), self._server))
         return answer
-
-
-def encoded(content: Mapping[str, object]) -> bytes:
-    """An object as JSON in UTF-8; what came as other bytes leaves as those bytes."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline.lab.gateway.rule import split_port
 from pipeline.lab.gateway.schema import Entity
 from pipeline.lab.gateway.store import Store
+from pipeline.lab.gateway.targets import TargetStyle
 from pipeline.lab.gateway.upstream import Peer
 
 _SECURE = frozenset({"https", "grpcs", "tls"})
@@ -19,8 +20,9 @@ class NoPeer(Exception):
 class Balancer:
     """Weighted round-robin over an upstream's targets, as they stand in the store at each try."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, style: TargetStyle) -> None:
         self._store = store
+        self._style = style
         self._credits: dict[str, dict[str, int]] = {}
 
     def peers(self, service: Entity) -> Iterator[Peer]:
@@ -41,12 +43,7 @@ class Balancer:
 
     def _turn(self, upstream: Entity) -> Entity:
         """The target whose turn it is: each earns its weight, the richest pays for all."""
-        targets = self._store.collections["targets"]
-        active = [
-            target
-            for key in targets.children("upstream", upstream["id"])
-            if (target := targets.entities[key])["weight"] > 0
-        ]
+        active = self._style.active(self._store, upstream["id"])
         if not active:
             raise NoPeer("failure to get a peer from the ring-balancer")
         before = self._credits.get(upstream["id"], {})

@@ -44,6 +44,26 @@ def parsed(content_type: bytes | None, body: bytes, schema: Schema | None) -> En
     return _inferred_entity(nested, fields)
 
 
+def legacy_parsed(content_type: bytes | None, body: bytes, query: bytes) -> Entity:
+    """What a request for the old data layer names, in its body and its query (source: kong/api/init.lua of 0.14.1).
+
+    A form's `a[1]=x` is a member of a list, `a[]=x` is not: Kong takes it for a table.
+    """
+    named = _tabled(query_pairs(query))
+    if content_type is None:
+        return named
+    if _JSON in content_type:
+        return {**named, **_from_json(body)}
+    pairs = _form_pairs(body) if _FORM in content_type else _multipart_pairs(content_type, body)
+    return {**named, **_tabled(pairs)}
+
+
+def _tabled(pairs: list[tuple[str, Any]]) -> Entity:
+    plain = [(name, value) for name, value in pairs if not name.endswith("[]")]
+    tables = {name.removesuffix("[]"): {"": value} for name, value in pairs if name.endswith("[]")}
+    return {**_nested(plain), **tables}
+
+
 def _from_json(body: bytes) -> Entity:
     try:
         value = json.loads(body.decode("utf-8", "surrogateescape"))

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.lab.gateway.schema import Entity, Schema
+from pipeline.lab.gateway.schema import Entity, Schema, reference
 
 
 class Collection:
@@ -76,7 +76,7 @@ class Collection:
 
     def _together_of(self, entity: Entity) -> tuple[Any, ...]:
         values = (entity.get(name) for name in self.schema.unique_together)
-        return tuple(value["id"] if isinstance(value, dict) else value for value in values)
+        return tuple(reference(value) for value in values)
 
     def _index(self, entity: Entity) -> None:
         key = entity["id"]
@@ -87,7 +87,7 @@ class Collection:
             self._together[self._together_of(entity)] = key
         for name, parents in self._children.items():
             if entity.get(name) is not None:
-                insort(parents.setdefault(entity[name]["id"], []), key)
+                insort(parents.setdefault(reference(entity[name]), []), key)
         for tag in entity.get("tags") or ():
             insort(self._tagged.setdefault(tag, []), key)
 
@@ -99,7 +99,7 @@ class Collection:
             self._together.pop(self._together_of(entity), None)
         for name, parents in self._children.items():
             if entity.get(name) is not None:
-                _drop(parents, entity[name]["id"], key)
+                _drop(parents, reference(entity[name]), key)
         for tag in entity.get("tags") or ():
             _drop(self._tagged, tag, key)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.lab.gateway.legacy_schema import LegacyType
 from pipeline.lab.gateway.lists import ListStyle
 from pipeline.lab.gateway.schema import Schema
 from pipeline.lab.gateway.styles import AdminStyle, ProxyStyle
@@ -15,7 +16,8 @@ from pipeline.lab.gateway.styles import AdminStyle, ProxyStyle
 class Dialect:
     """A version. `pages` are the URLs that are not entities: pattern (`*` is an argument) → methods.
 
-    `available` makes what `GET /` says of a plugin, `configuration` is what it says of the settings.
+    `legacy` are the types of the old data layer, which have an API of their own. `available` makes what `GET /` says
+    of a plugin, `configuration` is what it says of the settings, `about` what it says besides.
     """
 
     version: str
@@ -26,6 +28,8 @@ class Dialect:
     proxy: ProxyStyle
     available: Callable[[str], Any]
     configuration: Mapping[str, Any]
+    legacy: Mapping[str, LegacyType] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def server(self) -> str:

@@ -7,8 +7,9 @@ import time
 from pipeline.lab.gateway import faults, inline
 from pipeline.lab.gateway.resources import ItemOf, ListOf, Parent, ParentOf
 from pipeline.lab.gateway.rules import is_uuid
-from pipeline.lab.gateway.schema import Entity, Errors, Schema
+from pipeline.lab.gateway.schema import Entity, Errors, Field, Schema
 from pipeline.lab.gateway.store import Store
+from pipeline.lab.gateway.styles import EntityStyle
 from pipeline.lab.gateway.validation import filled, merged, relaxed, tidy, violation, violations
 
 Outcome = tuple[int, Entity | None]
@@ -18,14 +19,17 @@ Outcome = tuple[int, Entity | None]
 class EntityApi:
     """Verbs on lists, items and parents. Every verb answers with an Outcome or raises a Fault."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, style: EntityStyle) -> None:
         self.store = store
+        self._style = style
 
     async def post(self, resource: ListOf, given: Entity) -> Outcome:
         """Create."""
         schema = resource.schema
         if resource.parent is not None:
             given[resource.parent.field.name] = {"id": self.parent(resource.parent, "POST")["id"]}
+        if not self._style.chooses_id:
+            given.pop("id", None)
         names = inline.taken_out(schema, given)
         entity = self.described(schema, given)
         if schema.replaces_by_post:
@@ -41,7 +45,11 @@ class EntityApi:
 
     def get(self, resource: ItemOf) -> Outcome:
         """Show."""
-        return 200, self.present(resource)
+        schema = resource.schema
+        coded = schema.inline is not None and schema.inline.missing_id_is_coded and is_uuid(resource.key)
+        if coded and self.store.find(schema.name, resource.key.lower()) is None:
+            raise faults.missing("id", resource.key)
+        return 200, self._shown(self.present(resource))
 
     async def put(self, resource: ItemOf, given: Entity) -> Outcome:
         """Create or replace; `id` stays, and all that is not named goes back to its default."""
@@ -50,7 +58,8 @@ class EntityApi:
             return await self.change(schema, self.present(resource), given)
         if resource.parent is not None:
             given[resource.parent.field.name] = {"id": self.parent(resource.parent)["id"]}
-        existing = self.lookup(schema, resource.key)
+        by_name = schema.inline is not None and not is_uuid(resource.key)
+        existing = inline.owner(self.store, schema, resource.key) if by_name else self.lookup(schema, resource.key)
         if is_uuid(resource.key):
             given["id"] = resource.key.lower()
         elif schema.endpoint_key is not None:
@@ -58,6 +67,8 @@ class EntityApi:
         if existing is not None:
             given["id"] = existing["id"]
         names = inline.taken_out(schema, given)
+        if schema.inline is not None:
+            names = schema.inline.put_names(names, resource.key if by_name else None, existing is None)
         entity = self.described(schema, given)
         await inline.save(self.store, schema, entity, names)
         return 200, entity
@@ -132,13 +143,16 @@ class EntityApi:
         if schema.nested_key and under is not None and parent is not None:
             return self._by_nested_key(schema, key, under, parent)
         if schema.inline is not None:
-            return inline.owner(self.store, schema, key)
+            owner = inline.owner(self.store, schema, key)
+            if owner is None:
+                raise faults.plain(404, schema.inline.missing)
+            return owner
         if schema.endpoint_key is None:
             raise faults.invalid_primary_key()
         field = schema.field(schema.endpoint_key)
         wrong = violation(field, key) if field is not None else None
         if isinstance(wrong, str):
-            raise faults.invalid_name(wrong)
+            raise self._style.bad_name(wrong)
         return self.store.collections[schema.name].by_unique(schema.endpoint_key, key)
 
     def _by_nested_key(self, schema: Schema, key: str, under: Parent, parent: Entity) -> Entity | None:
@@ -160,8 +174,6 @@ class EntityApi:
         """The entity that a URL names, below its parent. Raises Fault when it is not there."""
         parent = self.parent(resource.parent) if resource.parent is not None else None
         found = self.lookup(resource.schema, resource.key, resource.parent, parent)
-        if found is None and resource.schema.inline is not None and not is_uuid(resource.key):
-            raise faults.plain(404, resource.schema.inline.missing)
         if found is None:
             raise faults.not_found()
         if resource.parent is not None and parent is not None and not _belongs(found, resource.parent, parent):
@@ -178,6 +190,8 @@ class EntityApi:
         """The whole entity that a POST or PUT describes. Raises Fault with all that is wrong."""
         errors = schema.shorthand(given) if schema.shorthand is not None else {}
         self.resolve(schema, given)
+        if not self._style.keeps_created_at:
+            given.pop("created_at", None)
         entity = filled(schema, given, now=time.time())
         self._refuse(errors or violations(schema, entity))
         if schema.normalise is not None:
@@ -188,6 +202,7 @@ class EntityApi:
         """Apply a PATCH to an entity that is there."""
         names = inline.taken_out(schema, given)
         errors = schema.shorthand(given) if schema.shorthand is not None else {}
+        self._check_named(schema, given, errors)
         self.resolve(schema, given)
         entity = merged(schema, existing, given, now=time.time())
         self._refuse(errors or violations(schema, entity))
@@ -201,13 +216,23 @@ class EntityApi:
         errors: Errors = dict(schema.shorthand(given)) if schema.shorthand is not None else {}
         for name, value in given.items():
             field = schema.field(name)
-            wrong = "unknown field" if field is None else violation(relaxed(field), tidy(field, value))
+            wrong = "unknown field" if field is None else violation(self._early(field), tidy(field, value))
             if wrong is not None:
                 errors[name] = wrong
+        self._check_named(schema, given, errors)
         self._refuse(errors)
+
+    def _early(self, field: Field) -> Field:
+        return field if self._style.checks_nulls_first else relaxed(field)
+
+    def _check_named(self, schema: Schema, given: Entity, errors: Errors) -> None:
+        for check in schema.partial_checks:
+            check(given, errors)
 
     def resolve(self, schema: Schema, given: Entity) -> None:
         """Replace references by name with references by id. Raises Fault for a name that is not there."""
+        if not self._style.resolves_names:
+            return
         for field in schema.foreign:
             value = given.get(field.name)
             parents = self.store.collections.get(field.reference)
@@ -219,6 +244,11 @@ class EntityApi:
                     if found is None:
                         raise faults.unresolved(field.name, name, value[name], field.reference)
                     given[field.name] = {"id": found["id"]}
+
+    def _shown(self, entity: Entity) -> Entity:
+        if self._style.shows_nulls:
+            return entity
+        return {name: value for name, value in entity.items() if value is not None}
 
     def _refuse(self, errors: Errors) -> None:
         if errors:

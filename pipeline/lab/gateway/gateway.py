@@ -12,7 +12,6 @@ from pipeline.lab.gateway.kong_2_8 import KONG_2_8
 from pipeline.lab.gateway.node import Node
 from pipeline.lab.gateway.port import Port
 from pipeline.lab.gateway.proxy import Proxy
-from pipeline.lab.gateway.routing import Routing
 from pipeline.lab.gateway.store import Store
 
 Address = tuple[str, int]
@@ -36,7 +35,7 @@ class Gateway:
         self._setup = setup
         self._store = Store(setup.dialect.schemas.values(), setup.state, setup.dialect.version)
         node = Node(store=self._store, dialect=setup.dialect, environment=setup.environment)
-        self._forwarding = Proxy(Routing(self._store, setup.dialect.proxy), setup.dialect)
+        self._forwarding = Proxy(setup.dialect.proxy.routing(self._store, setup.dialect.proxy.targets), setup.dialect)
         admin = Admin(self._store, setup.dialect, node)
         strict = setup.dialect.proxy.strict
         self._admin = Port(admin.serve, setup.dialect.admin.nginx.refusal, follows_client=False, strict=strict)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 
-from pipeline.lab.gateway import tables, tables_certificates, tables_consumers, tables_plugins, tables_upstreams
+from pipeline.lab.gateway import faults, tables, tables_certificates, tables_consumers, tables_plugins, tables_upstreams
 from pipeline.lab.gateway.dialect import Dialect, by_name
 from pipeline.lab.gateway.error_pages import by_exact_type, modern_pages
 from pipeline.lab.gateway.lists import ListStyle, checked_size
 from pipeline.lab.gateway.messages import Head
 from pipeline.lab.gateway.pages import NginxPages
-from pipeline.lab.gateway.resources import LIST_METHODS, PAGE_METHODS
+from pipeline.lab.gateway.routing import Routing
 from pipeline.lab.gateway.rule import guessed_path
-from pipeline.lab.gateway.styles import AdminStyle, ProxyStyle
+from pipeline.lab.gateway.schema import LIST_METHODS, PAGE_METHODS
+from pipeline.lab.gateway.styles import AdminStyle, EntityStyle, ProxyStyle, Quick
 from pipeline.lab.gateway.tables_vaults import VAULTS_BETA
 
 
@@ -50,6 +51,26 @@ def say_in_json(message: str, head: Head) -> tuple[str, bytes]:
     return "application/json; charset=utf-8", json.dumps({"message": message}, separators=(",", ":")).encode()
 
 
+def _preflight(method: str, methods: tuple[str, ...]) -> Quick | None:
+    """OPTIONS names the methods of a URL, whether or not the entity is there."""
+    if method != "OPTIONS":
+        return None
+    words = ", ".join(methods)
+    headers = (
+        ("Allow", words),
+        ("Access-Control-Allow-Methods", words),
+        ("Access-Control-Allow-Headers", "Content-Type"),
+    )
+    return Quick(status=204, headers=headers)
+
+
+ADMIN = AdminStyle(
+    nginx=NginxPages(),
+    fault_body=lambda fault: fault.body,
+    quick=_preflight,
+    entities=EntityStyle(bad_name=faults.invalid_name),
+)
+
 KONG_2_8 = Dialect(
     version="2.8.5",
     schemas=by_name(
@@ -62,12 +83,12 @@ KONG_2_8 = Dialect(
     ),
     pages=PAGES,
     lists=ListStyle(size=checked_size),
-    admin=AdminStyle(nginx=NginxPages(), fault_body=lambda fault: fault.body),
+    admin=ADMIN,
     proxy=ProxyStyle(
         no_route="no Route matched with those values",
         errors=modern_pages("Kong Error", by_exact_type),
         say=say_in_json,
-        path_of=guessed_path,
+        routing=lambda store, targets: Routing(store, targets, guessed_path),
     ),
     available=lambda plugin: bool(plugin),
     configuration={"database": "sqlite", "role": "traditional", "plugins": ["bundled"]},

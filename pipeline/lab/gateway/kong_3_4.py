@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.lab.gateway.dialect import Dialect, by_name
 from pipeline.lab.gateway.error_pages import by_quality, modern_pages
-from pipeline.lab.gateway.kong_2_8 import PAGES, health_pages
+from pipeline.lab.gateway.kong_2_8 import ADMIN, PAGES, health_pages
 from pipeline.lab.gateway.lists import ListStyle, checked_size
-from pipeline.lab.gateway.pages import NginxPages
-from pipeline.lab.gateway.resources import ITEM_METHODS, LIST_METHODS, PAGE_METHODS
+from pipeline.lab.gateway.routing import Routing
 from pipeline.lab.gateway.rule import marked_path
-from pipeline.lab.gateway.styles import AdminStyle, ProxyStyle
+from pipeline.lab.gateway.schema import ITEM_METHODS, LIST_METHODS, PAGE_METHODS
+from pipeline.lab.gateway.styles import ProxyStyle
 from pipeline.lab.gateway.tables_3_4 import TABLES
 
 _VERSION = "3.4.2"
@@ -40,12 +42,12 @@ KONG_3_4 = Dialect(
         ("routes", "*", "filter-chains"): LIST_METHODS,
     },
     lists=ListStyle(tag=r"[ !-+\-.0-~\u0080-\U0010ffff]", size=checked_size, next_carries_size=True),
-    admin=AdminStyle(nginx=NginxPages(), fault_body=lambda fault: fault.body, echoes_origin=True),
+    admin=replace(ADMIN, echoes_origin=True),
     proxy=ProxyStyle(
         no_route="no Route matched with those values",
         errors=_ERRORS,
         say=_ERRORS.said,
-        path_of=marked_path,
+        routing=lambda store, targets: Routing(store, targets, marked_path),
         strict=True,
     ),
     available=lambda plugin: {"version": _VERSION, "priority": _PRIORITIES[plugin]},

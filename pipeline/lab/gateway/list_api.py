@@ -25,16 +25,21 @@ class ListApi:
         collection = self._entities.store.collections[resource.schema.name]
         if resource.parent is None:
             paging = asked(query, self._style)
-            entities, rest = listed(collection, _filtered(collection, paging), paging, list_url(resource))
+            keys = _filtered(collection, paging)
+            if keys is not None and self._style.bare_filters:
+                return 200, {"data": [_without_nulls(collection.entities[key]) for key in keys] or {}}
+            entities, rest = listed(collection, collection.keys if keys is None else keys, paging, list_url(resource))
             return 200, {"data": entities, **rest}
         parent = self._entities.parent(resource.parent)
         keys = collection.children(resource.parent.field.name, parent["id"])
+        url = list_url(resource, parent["id"] if self._style.names_parent_by_id else resource.parent.key)
         if resource.schema.newest_first:
-            return 200, self._newest_first(collection, keys, query, list_url(resource))
+            return 200, self._newest_first(collection, keys, query, url)
         # Kong's nested lists ignore tags.
         paging = asked(_without(query, b"tags"), self._style)
-        entities, rest = listed(collection, keys, paging, list_url(resource), nested=True)
-        return 200, {"data": entities, **rest}
+        entities, rest = listed(collection, keys, paging, url, nested=True)
+        shown = entities if self._style.shows_nested_nulls else [_without_nulls(entity) for entity in entities]
+        return 200, {"data": shown, **rest}
 
     def _newest_first(self, collection: Collection, keys: Sequence[str], query: bytes, url: str) -> Entity:
         """Targets: the last one first, without those of weight 0, and with a number as offset."""
@@ -50,21 +55,26 @@ class ListApi:
         return {"data": shown, **following(str(start + paging.size) if more else None, url)}
 
 
-def list_url(resource: ListOf) -> str:
-    """The path that `next` repeats."""
+def list_url(resource: ListOf, parent_key: str = "") -> str:
+    """The path that `next` repeats; `parent_key` names the parent in it."""
     if resource.parent is None:
         return f"/{resource.schema.url_name}"
     parent = resource.parent
     name = resource.schema.nested_name or resource.schema.name
-    return f"/{parent.schema.url_name}/{quote(parent.key, safe='', errors='surrogateescape')}/{name}"
+    return f"/{parent.schema.url_name}/{quote(parent_key, safe='', errors='surrogateescape')}/{name}"
 
 
-def _filtered(collection: Collection, paging: Paging) -> Sequence[str]:
+def _filtered(collection: Collection, paging: Paging) -> Sequence[str] | None:
+    """The keys that a filter leaves, None when there is no filter."""
     for name, value in paging.filters:
         if name in collection.schema.filters:
             found = collection.by_unique(name, value)
             return [found["id"]] if found is not None else []
-    return collection.keys
+    return None
+
+
+def _without_nulls(entity: Entity) -> Entity:
+    return {name: value for name, value in entity.items() if value is not None}
 
 
 def _without(query: bytes, *names: bytes) -> bytes:

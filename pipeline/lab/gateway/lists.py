@@ -22,11 +22,18 @@ _LARGEST_SIZE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListStyle:
-    """A version's habits: the characters of a tag, the sizes that it takes, and whether `next` carries the size."""
+    """A version's habits: the characters of a tag, the sizes that it takes, whether `next` carries the size.
+
+    Below a parent: whether nulls are shown and `next` has the parent's id. `bare_filters`: what a filter finds has no
+    `next` and no nulls, and is an object when it is empty.
+    """
 
     tag: str = r"[!-+\-.0-~\u0080-\U0010ffff]"
     size: Callable[[list[str | bool] | None], int]
     next_carries_size: bool = False
+    shows_nested_nulls: bool = True
+    names_parent_by_id: bool = False
+    bare_filters: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Header = tuple[bytes, bytes]
@@ -90,6 +92,7 @@ class Answer:
     status: int
     headers: tuple[tuple[str, str], ...] = field(default=())
     body: bytes = b""
+    chunked: bool = False
 
 
 def status_line(status: int, reason: bytes = b"") -> bytes:
@@ -109,3 +112,8 @@ def chunk(data: bytes) -> bytes:
 
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+
+def encoded(content: Mapping[str, object]) -> bytes:
+    """An object as JSON in UTF-8; what came as other bytes leaves as those bytes."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")

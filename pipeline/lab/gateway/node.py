@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pipeline.lab.gateway import faults
 from pipeline.lab.gateway.description import described_config, described_plugin, described_schema
 from pipeline.lab.gateway.dialect import Dialect
+from pipeline.lab.gateway.legacy_plugins import PLUGINS_0_14, described
+from pipeline.lab.gateway.legacy_schema import LegacyRecord
 from pipeline.lab.gateway.lists import asked, cursor, following
+from pipeline.lab.gateway.messages import Head
 from pipeline.lab.gateway.resources import Page
 from pipeline.lab.gateway.schema import Entity, Subschema
 from pipeline.lab.gateway.store import Store
-from pipeline.lab.gateway.upstream_pages import all_targets, health, judge
+from pipeline.lab.gateway.targets import all_targets, health, judge
 from pipeline.lab.gateway.validation import filled, violations
 
 _ONLY_WHEN = {
@@ -50,17 +53,17 @@ class Node:
     counters: Counters = field(default_factory=Counters)
     node_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
-    def page(self, page: Page, method: str, query: bytes, given: Entity) -> tuple[int, Entity | None]:
+    def page(self, page: Page, head: Head, given: Entity) -> tuple[int, Entity | None]:
         """The answer of one page."""
         if page.name in _ONLY_WHEN:
             raise faults.plain(400, f"this endpoint is only available when {_ONLY_WHEN[page.name]}")
         if page.name.startswith(("schemas/", "plugins/schema/")):
-            return 200, self._schema(page, method, given)
+            return 200, self._schema(page, head.method, given)
         if page.name.startswith("upstreams/"):
-            return self._upstream(page, query)
+            return self._upstream(page, head)
         if page.name == "tags/*":
-            return 200, self._tag(page.arguments[0], query)
-        if page.name == "tags" and method == "POST":
+            return 200, self._tag(page.arguments[0], head.query)
+        if page.name == "tags" and head.method == "POST":
             raise faults.schema_violation({"tags": "does not support insert/upsert/update/delete operations"})
         plain: Mapping[str, Callable[[], Entity]] = {
             "": self._root,
@@ -68,17 +71,17 @@ class Node:
             "endpoints": lambda: {"data": endpoints(self.dialect)},
             "plugins/enabled": lambda: {"enabled_plugins": list(plugins_of(self.dialect))},
             "timers": lambda: {"worker": {"id": 0, "count": 1}, "stats": {"timers": {}}},
-            "tags": lambda: self._tags(query),
+            "tags": lambda: self._tags(head.query),
         }
         return 200, plain[page.name]()
 
-    def _upstream(self, page: Page, query: bytes) -> tuple[int, Entity | None]:
-        name = page.arguments[0]
+    def _upstream(self, page: Page, head: Head) -> tuple[int, Entity | None]:
+        name, style = page.arguments[0], self.dialect.proxy.targets
         if page.name == "upstreams/*/targets/all":
-            return 200, all_targets(self.store, name, asked(query, self.dialect.lists))
+            return 200, all_targets(self.store, style, name, head, self.dialect.lists)
         if page.name == "upstreams/*/health":
-            return 200, health(self.store, name, self.node_id)
-        return judge(self.store, name, page.arguments[1])
+            return 200, health(self.store, style, name, self.node_id)
+        return judge(self.store, style, name, page.arguments[1])
 
     def _schema(self, page: Page, method: str, given: Entity) -> Entity:
         name = page.arguments[0] if page.arguments else "plugins"
@@ -86,6 +89,8 @@ class Node:
             plugin = plugins_of(self.dialect).get(name)
             if plugin is None:
                 raise faults.plain(404, f"No plugin named '{name}'")
+            if isinstance(plugin, LegacyRecord):
+                return described(plugin)
             return described_plugin(plugin) if page.name == "schemas/plugins/*" else described_config(plugin)
         schema = self.dialect.schemas.get(name)
         if schema is None:
@@ -114,6 +119,7 @@ class Node:
                 "enabled_in_cluster": sorted({plugin["name"] for plugin in self._plugins()}),
             },
             "configuration": dict(self.dialect.configuration),
+            **self.dialect.about,
         }
 
     def _plugins(self) -> list[Entity]:
@@ -164,8 +170,10 @@ class Node:
         return {"data": data, **following(more, "/tags", paging)}
 
 
-def plugins_of(dialect: Dialect) -> Mapping[str, Subschema]:
+def plugins_of(dialect: Dialect) -> Mapping[str, Subschema | LegacyRecord]:
     """The plugins that can be configured, by name."""
+    if "plugins" in dialect.legacy:
+        return PLUGINS_0_14
     schema = dialect.schemas.get("plugins")
     return (schema.subschemas if schema is not None else None) or {}
 

@@ -22,11 +22,25 @@ _REPLACED = frozenset(
         b"x-forwarded-proto",
         b"x-forwarded-host",
         b"x-forwarded-port",
-        b"x-forwarded-path",
-        b"x-forwarded-prefix",
         b"x-real-ip",
     }
 )
+_TELLING = frozenset({b"x-forwarded-path", b"x-forwarded-prefix"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderStyle:
+    """A version's habits: whether it tells the path as it was asked for, drops the headers that the client's
+    Connection lists and passes on that trailers are welcome, and the Connection of an upgrade."""
+
+    tells_path: bool
+    drops_listed: bool
+    passes_te: bool
+    upgrade: bytes
+
+
+MODERN_HEADERS = HeaderStyle(tells_path=True, drops_listed=True, passes_te=True, upgrade=b"keep-alive, Upgrade")
+OLD_HEADERS = HeaderStyle(tells_path=False, drops_listed=False, passes_te=False, upgrade=b"upgrade")
 _NOT_PASSED_BACK = frozenset(
     {
         b"connection",
@@ -58,6 +72,7 @@ class Outgoing:
     method: str
     target: bytes
     upgrades: bool
+    connection: bytes
     trailers: bool
     headers: tuple[Header, ...]
     preserved_host: bytes | None
@@ -71,34 +86,38 @@ class Outgoing:
         lines.append(b"Host: " + host)
         if self.upgrades:
             lines.append(b"Upgrade: websocket")
-        lines.append(b"Connection: keep-alive, Upgrade" if self.upgrades else b"Connection: keep-alive")
+        lines.append(b"Connection: " + self.connection)
         at = next((index for index, (name, _) in enumerate(self.headers) if name == b"X-Real-IP"), -1) + 1
         ordered = (*self.headers[:at], *framing, *self.headers[at:])
         return b"\r\n".join([*lines, *(b"%s: %s" % pair for pair in ordered), b"", b""])
 
 
-def outgoing(head: Head, target: bytes, *, origin: Origin, prefix: bytes | None, preserve_host: bool) -> Outgoing:
+def outgoing(
+    head: Head, target: bytes, *, origin: Origin, prefix: bytes | None, preserve_host: bool, style: HeaderStyle
+) -> Outgoing:
     """The request that a client's becomes."""
-    listed = head.tokens(b"connection")
+    dropped = _REPLACED | (head.tokens(b"connection") if style.drops_listed else frozenset())
+    dropped |= _TELLING if style.tells_path else frozenset()
+    upgrades = b"websocket" in head.tokens(b"upgrade")
     forwarded_for = [value for name, value in head.headers if name.lower() == b"x-forwarded-for"]
     ours: list[Header] = [
         (b"X-Forwarded-For", b", ".join([*forwarded_for, origin.address.encode()])),
         (b"X-Forwarded-Proto", b"http"),
         (b"X-Forwarded-Host", origin.host.encode("utf-8", "surrogateescape")),
         (b"X-Forwarded-Port", b"%d" % origin.port),
-        (b"X-Forwarded-Path", head.path),
     ]
+    if style.tells_path:
+        ours.append((b"X-Forwarded-Path", head.path))
     if prefix is not None:
         ours.append((b"X-Forwarded-Prefix", prefix))
     ours.append((b"X-Real-IP", origin.address.encode()))
-    theirs = [
-        (name, value) for name, value in head.headers if name.lower() not in _REPLACED and name.lower() not in listed
-    ]
+    theirs = [(name, value) for name, value in head.headers if name.lower() not in dropped]
     return Outgoing(
         method=head.method,
         target=target,
-        upgrades=b"websocket" in head.tokens(b"upgrade"),
-        trailers=b"trailers" in head.tokens(b"te"),
+        upgrades=upgrades,
+        connection=style.upgrade if upgrades else b"keep-alive",
+        trailers=style.passes_te and b"trailers" in head.tokens(b"te"),
         headers=(*ours, *theirs),
         preserved_host=head.value(b"host") if preserve_host else None,
     )

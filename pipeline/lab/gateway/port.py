@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from email.utils import formatdate
 
 from pipeline.lab.gateway.channel import Channel
 from pipeline.lab.gateway.heads import BadRequest, Incoming, next_request
-from pipeline.lab.gateway.messages import Answer, Header, header_block, status_line
+from pipeline.lab.gateway.messages import LAST_CHUNK, Answer, Header, chunk, header_block, status_line
 
 _KEEP_ALIVE_SECONDS = 75.0
 _LINGER_SECONDS = 2.0
@@ -33,8 +34,12 @@ class Exchange:
     async def answer(self, answer: Answer) -> None:
         """Write a complete answer."""
         self.began = True
-        body = b"" if self.head.method == "HEAD" or answer.status in _BODILESS_STATUS else answer.body
-        await self.channel.write(_rendered(answer, self.connection) + body)
+        is_head = self.head.method == "HEAD"
+        bodiless = is_head or answer.status in _BODILESS_STATUS
+        if answer.chunked and (bodiless or self.head.version != "1.1"):
+            answer = replace(answer, chunked=False)
+        head = _rendered(answer, self.connection, has_length=bool(answer.body) or not is_head)
+        await self.channel.write(head + (b"" if bodiless else _body(answer)))
 
 
 Service = Callable[[Exchange], Awaitable[None]]
@@ -151,7 +156,8 @@ class Port:
             channel.on_end = None
 
     async def _refuse(self, channel: Channel, status: int) -> None:
-        await channel.write(_rendered(self._refusal(status), (b"Connection", b"close")) + self._refusal(status).body)
+        answer = self._refusal(status)
+        await channel.write(_rendered(answer, (b"Connection", b"close")) + _body(answer))
         await linger(channel)
 
 
@@ -170,14 +176,24 @@ def _report(error: BaseException | None) -> None:
     asyncio.get_running_loop().call_exception_handler({"message": "a request failed", "exception": error})
 
 
-def _rendered(answer: Answer, connection: Header) -> bytes:
+def _rendered(answer: Answer, connection: Header, *, has_length: bool = True) -> bytes:
     headers = [(name.encode("latin-1"), value.encode("utf-8", "surrogateescape")) for name, value in answer.headers]
     leading = [pair for pair in headers if pair[0] == b"Content-Type"]
     trailing = [pair for pair in headers if pair[0] != b"Content-Type"]
-    if answer.status not in _BODILESS_STATUS and not any(name == b"Content-Length" for name, _ in headers):
+    if answer.chunked:
+        leading.append((b"Transfer-Encoding", b"chunked"))
+    elif (
+        has_length
+        and answer.status not in _BODILESS_STATUS
+        and not any(name == b"Content-Length" for name, _ in headers)
+    ):
         leading.append((b"Content-Length", b"%d" % len(answer.body)))
     date = (b"Date", formatdate(usegmt=True).encode())
     return status_line(answer.status) + header_block([date, *leading, connection, *trailing])
+
+
+def _body(answer: Answer) -> bytes:
+    return chunk(answer.body) + LAST_CHUNK if answer.chunked else answer.body
 
 
 def _wants_to_stay(incoming: Incoming) -> bool:

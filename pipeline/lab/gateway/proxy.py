@@ -13,7 +13,7 @@ from pipeline.lab.gateway.messages import LAST_CHUNK, Answer, Header, chunk, hea
 from pipeline.lab.gateway.outgoing import Origin, Outgoing, outgoing, passed_back
 from pipeline.lab.gateway.port import Exchange
 from pipeline.lab.gateway.relay import Body, Relay, UpstreamDied, UpstreamFailed
-from pipeline.lab.gateway.routing import Match, Routing
+from pipeline.lab.gateway.routing import Match, Routes
 from pipeline.lab.gateway.rule import split_port
 from pipeline.lab.gateway.tunnel import tunnel
 from pipeline.lab.gateway.upstream import Link, Unconnected, Unresolved, Upstreams
@@ -26,7 +26,7 @@ _TIMEOUT = 60000
 class Proxy:
     """Serves the proxy port. `port` is the one that clients are told in X-Forwarded-Port."""
 
-    def __init__(self, routing: Routing, dialect: Dialect) -> None:
+    def __init__(self, routing: Routes, dialect: Dialect) -> None:
         self.routing = routing
         self.style = dialect.proxy
         self._server = dialect.server
@@ -77,9 +77,10 @@ class Proxy:
 
     def refuse(self, status: int) -> Answer:
         """The answer to what is not a request."""
-        status, content_type, body = self.style.errors.page(status, None)
-        headers = (("Content-Type", content_type), ("Content-Length", str(len(body))), ("Server", self._server))
-        return Answer(status=status, headers=headers, body=body)
+        shown, content_type, body = self.style.errors.page(status, None)
+        headers = (("Content-Type", content_type), ("Server", self._server))
+        # A request line that is too long is no HTTP/1.1 yet.
+        return Answer(status=shown, headers=headers, body=body, chunked=self.style.chunked and status != 414)
 
     def origin(self, exchange: Exchange) -> Origin:
         """Who asks."""
@@ -114,14 +115,15 @@ class _Forward:
     async def run(self) -> None:
         """Try upstreams until one answers; then relay, or say what went wrong."""
         match = self._match
-        body = Body(self._exchange.incoming, buffers=match.route["request_buffering"])
+        body = Body(self._exchange.incoming, buffers=match.buffers)
         await body.read_ahead()
         request = outgoing(
             self._exchange.head,
             match.target,
             origin=self._proxy.origin(self._exchange),
             prefix=match.prefix,
-            preserve_host=match.route["preserve_host"],
+            preserve_host=match.preserve_host,
+            style=self._proxy.style.headers,
         )
         failure = 502
         tries = (match.service["retries"] or 0) + 1
@@ -224,8 +226,9 @@ class _Forward:
             exchange.keep_alive = False
         status, content_type, body = self._proxy.style.errors.page(status, exchange.head)
         marks = tuple((name.decode(), value.decode()) for name, value in self._marks())
-        headers = (("Content-Type", content_type), ("Content-Length", str(len(body))), *marks)
-        await exchange.answer(Answer(status=status, headers=headers, body=body))
+        server = (("Server", self._proxy.server),) if self._proxy.style.chunked else ()
+        headers = (("Content-Type", content_type), *server, *marks)
+        await exchange.answer(Answer(status=status, headers=headers, body=body, chunked=self._proxy.style.chunked))
 
 
 def _may_repeat(request: Outgoing, body: Body) -> bool:

@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from pipeline.lab.gateway.bodies import decoded
 from pipeline.lab.gateway.schema import Field, Schema
 
-LIST_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
-ITEM_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT")
-PAGE_METHODS = ("GET", "HEAD", "OPTIONS")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
@@ -77,9 +73,9 @@ def resolve(
     if top is None:
         return None
     if len(segments) == 1:
-        return ListOf(schema=top)
+        return ListOf(schema=top) if top.methods.list else None
     if len(segments) == 2:
-        return ItemOf(schema=top, key=segments[1])
+        return ItemOf(schema=top, key=segments[1]) if top.methods.item else None
     return _under(top, segments[1], segments[2:], schemas)
 
 
@@ -96,23 +92,35 @@ def _page(segments: tuple[str, ...], pages: Mapping[tuple[str, ...], tuple[str, 
 def _under(top: Schema, key: str, rest: tuple[str, ...], schemas: Mapping[str, Schema]) -> Resource | None:
     for field in top.foreign:
         parent_type = schemas.get(field.reference)
-        if rest == (field.name,) and parent_type is not None and parent_type.inline is None:
+        if (
+            rest == (field.name.removesuffix("_id"),)
+            and parent_type is not None
+            and _among(parent_type.name, top.methods.parents)
+        ):
             return ParentOf(child=top, key=key, field=field, schema=parent_type)
     for child in schemas.values():
         for field in child.foreign:
             if field.reference == top.name and rest[0] == (child.nested_name or child.name):
                 parent = Parent(schema=top, key=key, field=field, child=child.name)
-                if len(rest) == 1:
+                if len(rest) == 1 and child.methods.nested_list:
                     return ListOf(schema=child, parent=parent)
-                if len(rest) == 2:
+                if len(rest) == 2 and child.methods.nested_item and _among(top.name, child.methods.nested_item_under):
                     return ItemOf(schema=child, key=rest[1], parent=parent)
     return None
+
+
+def _among(name: str, names: frozenset[str] | None) -> bool:
+    return names is None or name in names
 
 
 def allowed(resource: Resource, pages: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
     """The methods of a resource, in the order of an Allow header."""
     if isinstance(resource, ListOf):
-        return LIST_METHODS
-    if isinstance(resource, ItemOf | ParentOf):
-        return ITEM_METHODS
+        methods = resource.schema.methods
+        return methods.list if resource.parent is None else methods.nested_list
+    if isinstance(resource, ItemOf):
+        methods = resource.schema.methods
+        return methods.item if resource.parent is None else methods.nested_item
+    if isinstance(resource, ParentOf):
+        return resource.child.methods.parent
     return pages[tuple(resource.name.split("/")) if resource.name else ()]

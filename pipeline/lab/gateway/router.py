@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from pipeline.lab.gateway.rule import HEADER, HOST, METHOD, PATH, Asked, Order, PathReader, Rule, rules_of, split_port
+from pipeline.lab.gateway.index import Index, in_both, order_of
+from pipeline.lab.gateway.rule import HEADER, HOST, METHOD, PATH, Asked, PathReader, Rule, rules_of, split_port
 from pipeline.lab.gateway.schema import Entity
 
 _HTTP_PROTOCOLS = frozenset({"http", "https", "grpc", "grpcs"})
-
-
-def _order(rule: Rule) -> Order:
-    return rule.order
-
-
-class _Index:
-    """Lists of rules by a key, each list in order."""
-
-    def __init__(self) -> None:
-        self.lists: dict[object, list[Rule]] = {}
-
-    def add(self, key: object, rule: Rule) -> None:
-        insort(self.lists.setdefault(key, []), rule, key=_order)
-
-    def remove(self, key: object, rule: Rule) -> None:
-        rules = self.lists[key]
-        del rules[bisect_left(rules, rule.order, key=_order)]
-        if not rules:
-            del self.lists[key]
-
-    def get(self, key: object) -> list[Rule]:
-        return self.lists.get(key, [])
 
 
 class _Category:
@@ -40,17 +17,17 @@ class _Category:
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self.size = 0
-        self.by_host = _Index()
-        self.by_path = _Index()
-        self.by_header = _Index()
-        self.by_method = _Index()
+        self.by_host = Index[Rule]()
+        self.by_path = Index[Rule]()
+        self.by_header = Index[Rule]()
+        self.by_method = Index[Rule]()
 
     @property
     def rank(self) -> tuple[int, int]:
         """Categories that look at more come first, then those with the weightier things."""
         return (-self.bits.bit_count(), -self.bits)
 
-    def keys(self, rule: Rule) -> Iterator[tuple[_Index, object]]:
+    def keys(self, rule: Rule) -> Iterator[tuple[Index[Rule], object]]:
         """Every index and key under which a rule stands."""
         for host in (*rule.hosts, *rule.wildcards):
             yield self.by_host, host
@@ -72,13 +49,13 @@ class Router:
         self._ranked: list[_Category] = []
         self._prefix_lengths: dict[int, int] = {}
         self._lengths: list[int] = []
-        self._prefixes = _Index()
-        self._patterns = _Index()
+        self._prefixes = Index[Rule]()
+        self._patterns = Index[Rule]()
         self._pattern_lengths: dict[int, int] = {}
-        self._hosts = _Index()
-        self._wildcards = _Index()
-        self._headers = _Index()
-        self._methods = _Index()
+        self._hosts = Index[Rule]()
+        self._wildcards = Index[Rule]()
+        self._headers = Index[Rule]()
+        self._methods = Index[Rule]()
 
     def put(self, route: Entity, moment: float) -> None:
         """Serve a route, in place of what was served under its id."""
@@ -105,7 +82,7 @@ class Router:
             return None
         for category in self._ranked[start:]:
             possible = hits.all_of(category)
-            found = _first(_in_both(hits.strongest(category), possible), asked) or _first(possible, asked)
+            found = _first(in_both(hits.strongest(category), possible), asked) or _first(possible, asked)
             if found is not None:
                 return found
         return None
@@ -125,7 +102,7 @@ class Router:
             for rule in self._patterns.get(path[:length]):
                 if rule.path is not None and rule.path.split(path) is not None:
                     found.append(rule)
-        return sorted(found, key=_order)
+        return sorted(found, key=order_of)
 
     def has_host(self, host: str) -> bool:
         """Whether a route names exactly this host."""
@@ -153,7 +130,7 @@ class Router:
 
     # -- keeping
 
-    def _global_keys(self, rule: Rule) -> Iterator[tuple[_Index, object]]:
+    def _global_keys(self, rule: Rule) -> Iterator[tuple[Index[Rule], object]]:
         for host in rule.hosts:
             yield self._hosts, host
         for wildcard in rule.wildcards:
@@ -265,19 +242,7 @@ def _united(lists: Iterable[list[Rule]]) -> list[Rule]:
     filled = [rules for rules in lists if rules]
     if len(filled) == 1:
         return filled[0]
-    return sorted({rule.order: rule for rules in filled for rule in rules}.values(), key=_order)
-
-
-def _in_both(strongest: list[Rule], possible: list[Rule]) -> Iterable[Rule]:
-    """The strongest rules that can match at all, without going through a long list of those that cannot."""
-    if len(strongest) <= len(possible):
-        return strongest
-    return (rule for rule in possible if _holds(strongest, rule))
-
-
-def _holds(rules: list[Rule], rule: Rule) -> bool:
-    at = bisect_left(rules, rule.order, key=_order)
-    return at < len(rules) and rules[at] is rule
+    return sorted({rule.order: rule for rules in filled for rule in rules}.values(), key=order_of)
 
 
 def _first(rules: Iterable[Rule], asked: Asked) -> Rule | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.lab.gateway.balancer import Balancer
 from pipeline.lab.gateway.messages import Head
 from pipeline.lab.gateway.router import Router
-from pipeline.lab.gateway.rule import Asked
+from pipeline.lab.gateway.rule import Asked, PathReader
 from pipeline.lab.gateway.schema import Entity
 from pipeline.lab.gateway.store import Store
-from pipeline.lab.gateway.styles import ProxyStyle
+from pipeline.lab.gateway.targets import TargetStyle
 from pipeline.lab.gateway.uris import escaped, joined, normalised
 
 Refusal = tuple[int, str | None, tuple[tuple[str, str], ...]]
@@ -21,21 +22,35 @@ _PROXIED = frozenset({"http", "https", "grpc", "grpcs"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A request's route and service, the path that goes upstream and the prefix that was stripped."""
+    """A request's route and service, the path that goes upstream, the prefix that was stripped, and its habits."""
 
     route: Entity
     service: Entity
     target: bytes
     prefix: bytes | None
+    preserve_host: bool
+    buffers: bool
+
+
+class Routes(Protocol):
+    """What the proxy asks of a version's routing."""
+
+    balancer: Balancer
+
+    def match(self, head: Head) -> Match | None:
+        """Where a request goes, or None."""
+
+    def refusal(self, match: Match | None, head: Head) -> Refusal | None:
+        """Why a request that has a route is not forwarded, or None."""
 
 
 class Routing:
     """Follows the store: a route is found from the moment at which it has been saved."""
 
-    def __init__(self, store: Store, style: ProxyStyle) -> None:
+    def __init__(self, store: Store, targets: TargetStyle, path_of: PathReader) -> None:
         self._store = store
-        self._router = Router(style.path_of)
-        self.balancer = Balancer(store)
+        self._router = Router(path_of)
+        self.balancer = Balancer(store, targets)
         store.listen(self._follow)
 
     def _follow(self, kind: str, before: Entity | None, after: Entity | None) -> None:
@@ -71,7 +86,14 @@ class Routing:
         base = ((service or {}).get("path") or "/").encode("utf-8", "surrogateescape")
         upstream_path = joined(base, rest, path, strip=route["strip_path"], concatenates=route["path_handling"] == "v1")
         target = escaped(upstream_path) + (b"?" + head.query if b"?" in head.target else b"")
-        return Match(route=route, service=service or {}, target=target, prefix=prefix if route["strip_path"] else None)
+        return Match(
+            route=route,
+            service=service or {},
+            target=target,
+            prefix=prefix if route["strip_path"] else None,
+            preserve_host=route["preserve_host"],
+            buffers=route["request_buffering"],
+        )
 
     def refusal(self, match: Match | None, head: Head) -> Refusal | None:
         """Why a request that has a route is not forwarded, or None."""

@@ -106,18 +106,22 @@ TAG = _tag_of(re.compile(r"[!-+\-.0-~\u0080-\U0010ffff]*"))
 SPACED_TAG = _tag_of(re.compile(r"[ !-+\-.0-~\u0080-\U0010ffff]*"))
 
 
-def _bad_escape(path: str) -> str | None:
+def bad_escape(path: str) -> str | None:
+    """The first `%` of a path that begins no escape, with what follows it; None when there is none."""
     rest = re.sub(r"%[0-9A-Fa-f]{2}", "___", path)
-    if "%" not in rest:
-        return None
-    start = rest.index("%")
-    return f"invalid url-encoded value: '{rest[start : start + 3]}'"
+    start = rest.find("%")
+    return rest[start : start + 3] if start >= 0 else None
+
+
+def _escape_violation(path: str) -> str | None:
+    wrong = bad_escape(path)
+    return f"invalid url-encoded value: '{wrong}'" if wrong is not None else None
 
 
 def _service_path(value: str) -> str | None:
     if not _SERVICE_PATH.fullmatch(value):
         return f"invalid path: '{value}' (characters outside of the reserved list of RFC 3986 found)"
-    return _bad_escape(value)
+    return _escape_violation(value)
 
 
 SERVICE_PATH = Rule(_service_path)
@@ -145,12 +149,12 @@ _PCRE_WORDS: Sequence[tuple[str, str]] = (
 
 
 def _route_path(value: str) -> str | None:
-    return _bad_escape(value) if is_plain_path(value) else _bad_regex(value)
+    return _escape_violation(value) if is_plain_path(value) else _bad_regex(value)
 
 
 def _marked_route_path(value: str) -> str | None:
     """Since 3.0 a regular expression is marked by `~`, and a prefix has to be in its normal form."""
-    bad_escape = _bad_escape(value) if _SERVICE_PATH.fullmatch(value.removeprefix("~")) else None
+    bad_escape = _escape_violation(value) if _SERVICE_PATH.fullmatch(value.removeprefix("~")) else None
     if bad_escape is not None or value.startswith("~"):
         return bad_escape or _bad_regex(value[1:])
     normal = normalised(value.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
@@ -158,16 +162,18 @@ def _marked_route_path(value: str) -> str | None:
 
 
 def _bad_regex(value: str) -> str | None:
+    words = pcre_error(value)
+    return f"invalid regex: '{value}' (PCRE returned: {words})" if words is not None else None
+
+
+def pcre_error(pattern: str) -> str | None:
+    """What PCRE says of a regular expression that is none; None for one that is."""
     try:
         # Kong matches bytes.
-        re.compile(python_pattern(value).encode("utf-8", "surrogateescape"))
+        re.compile(python_pattern(pattern).encode("utf-8", "surrogateescape"))
     except re.error as error:
         words = next((there for ours, there in _PCRE_WORDS if error.msg.startswith(ours)), error.msg + ' in "{0}"')
-        return (
-            f"invalid regex: '{value}' (PCRE returned: pcre_compile() failed: "
-            + words.format(value, value[error.pos or 0 :])
-            + ")"
-        )
+        return "pcre_compile() failed: " + words.format(pattern, pattern[error.pos or 0 :])
     return None
 
 

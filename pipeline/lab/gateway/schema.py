@@ -14,6 +14,27 @@ Errors = dict[str, Any]
 """Field name → message, or → the errors of its members; `@entity` → the messages of the cross-field rules."""
 
 
+LIST_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+ITEM_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT")
+PAGE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Methods:
+    """The methods of a type's URLs, in the order of an Allow header; a URL without methods does not exist.
+
+    `nested_item_under` and `parents` are the types under which, and through which, an entity has a URL (None: all).
+    """
+
+    list: tuple[str, ...] = LIST_METHODS
+    item: tuple[str, ...] = ITEM_METHODS
+    nested_list: tuple[str, ...] = LIST_METHODS
+    nested_item: tuple[str, ...] = ITEM_METHODS
+    parent: tuple[str, ...] = ITEM_METHODS
+    nested_item_under: frozenset[str] | None = None
+    parents: frozenset[str] | None = None
+
+
 class Kind(Enum):
     """The type of a field's values; the value is the noun that Kong's messages use."""
 
@@ -67,10 +88,18 @@ class Field:
     cascades: bool = False
     at_least_one_of: tuple[str, ...] = ()
     empties_become_objects: bool = False
+    dangling: bool = False
+    null_id: str = "missing primary key"
+    first_error_only: bool = False
 
     def named(self, name: str) -> Field:
         """The field called so, of a record."""
         return next(field for field in self.fields if field.name == name)
+
+
+def reference(value: Any) -> Any:
+    """The id that a reference holds: `{"id": …}`, or (0.14) the id itself."""
+    return value["id"] if isinstance(value, dict) else value
 
 
 Check = Callable[[Entity, Errors], None]
@@ -87,13 +116,19 @@ class Subschema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inline:
-    """A list of names in an entity's body that stands for children: their type, their key and their reference."""
+    """A list of names in an entity's body that stands for children: their type, their key and their reference.
+
+    `put_names` decides which names a PUT leaves, given the body's (None: it has none), the name in the URL (None: an
+    id) and whether the entity is new; its None leaves the children as they are.
+    """
 
     field: str
     child: str
     key: str
     reference: str
     missing: str
+    put_names: Callable[[list[str] | None, str | None, bool], list[str] | None]
+    missing_id_is_coded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +137,9 @@ class Schema:
 
     `endpoint_key` is the field by which URLs may name an entity (None: only its id). `nested_name` is its segment under
     a parent, where that is not its own name; `nested_key` the field by which URLs may name it there. `unique_together`
-    are fields that only together may not repeat. `normalise` brings a right entity into its stored form, given what the
-    request said. `filters` are the fields by which a list can be narrowed. What stands below them are Kong's habits
-    that differ from type to type.
+    are fields that only together may not repeat. `partial_checks` look at what a PATCH names. `normalise` brings a
+    right entity into its stored form, given what the request said. `filters` are the fields by which a list can be
+    narrowed. What stands below them are Kong's habits that differ from type to type.
     """
 
     name: str
@@ -128,6 +163,8 @@ class Schema:
     missing_parent_is_unexpected: frozenset[str] = frozenset({"DELETE"})
     creates_by_put: bool = True
     replaces_by_post: bool = False
+    partial_checks: tuple[Check, ...] = ()
+    methods: Methods = Methods()
     fraction_of_second: bool = False
     newest_first: bool = False
     top_level: bool = True

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.lab.gateway import faults
 from pipeline.lab.gateway.collection import Collection
 from pipeline.lab.gateway.disk import Change, Disk
-from pipeline.lab.gateway.schema import Entity, Schema
+from pipeline.lab.gateway.schema import Entity, Schema, reference
 
 Listener = Callable[[str, Entity | None, Entity | None], None]
 """Told of each change: the kind, the entity before, the entity after."""
@@ -69,8 +69,8 @@ class Store:
             raise faults.unique_violation(clash)
         for field in collection.schema.foreign:
             value = entity.get(field.name)
-            if value is not None and field.reference in self.collections:
-                parent = value["id"]
+            if value is not None and field.reference in self.collections and not field.dangling:
+                parent = reference(value)
                 if parent not in coming and parent not in self.collections[field.reference].entities:
                     raise faults.foreign_key_violation(field.name, parent, field.reference)
 

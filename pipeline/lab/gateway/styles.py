@@ -7,31 +7,70 @@ from dataclasses import dataclass
 
 from pipeline.lab.gateway.error_pages import ErrorPages
 from pipeline.lab.gateway.faults import Fault
-from pipeline.lab.gateway.messages import Head
+from pipeline.lab.gateway.messages import Head, encoded
+from pipeline.lab.gateway.outgoing import MODERN_HEADERS, HeaderStyle
 from pipeline.lab.gateway.pages import NginxPages
-from pipeline.lab.gateway.rule import PathReader
+from pipeline.lab.gateway.routing import Routes
 from pipeline.lab.gateway.schema import Entity
+from pipeline.lab.gateway.store import Store
+from pipeline.lab.gateway.targets import TARGET_ENTITIES, TargetStyle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quick:
+    """An answer for which no entity is looked at; `server` replaces Kong's own word."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    server: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityStyle:
+    """What happens to entities.
+
+    `given_on_post` says whether a POST may choose the id, `bad_name` is the answer to a URL's segment that cannot be a
+    name, `shows_nulls` says whether one entity, or a list below a parent, is shown with its nulls, `checks_nulls_first`
+    whether a PATCH of what is not there is refused for a null before it is a 404.
+    """
+
+    bad_name: Callable[[str], Fault]
+    chooses_id: bool = True
+    keeps_created_at: bool = True
+    resolves_names: bool = True
+    shows_nulls: bool = True
+    checks_nulls_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminStyle:
-    """The Admin port: nginx's pages, a fault's body, what CORS and OPTIONS answer."""
+    """The Admin port: nginx's pages, a fault's body, what CORS and OPTIONS answer.
+
+    `quick` answers by the method alone, given those that the URL has; `encode` makes JSON.
+    """
 
     nginx: NginxPages
     fault_body: Callable[[Fault], Entity]
+    quick: Callable[[str, tuple[str, ...]], Quick | None]
+    entities: EntityStyle
     echoes_origin: bool = False
+    encode: Callable[[Entity], bytes] = encoded
+    reads_multipart: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyStyle:
     """The proxy port: its words and pages, and what it does to paths and headers.
 
-    `say` gives content type and body for what Kong itself answers. `path_of` reads a route's path.
-    `strict` refuses spaces in targets and hosts.
+    `say` gives content type and body for what Kong itself answers. `routing` finds the routes of a store. `strict`
+    refuses spaces in targets and hosts. `chunked` pages have no length, and name the server.
     """
 
     no_route: str
     errors: ErrorPages
     say: Callable[[str, Head], tuple[str, bytes]]
-    path_of: PathReader
+    routing: Callable[[Store, TargetStyle], Routes]
+    targets: TargetStyle = TARGET_ENTITIES
+    headers: HeaderStyle = MODERN_HEADERS
     strict: bool = False
+    chunked: bool = False

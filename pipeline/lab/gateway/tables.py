@@ -59,7 +59,7 @@ _NO_TLS = tuple(protocol for protocol in PROTOCOLS if protocol not in ("https", 
 _AFTER_SCHEME = re.compile(r"//([^/?#]*)([^?#]*)")
 
 
-def _split_url(entity: Entity) -> Errors:
+def split_url(entity: Entity) -> Errors:
     """Replace `url` by the fields it stands for; a port that is not given is the scheme's, a path that is not, null."""
     if "url" not in entity:
         return {}
@@ -125,7 +125,7 @@ SERVICES = Schema(
         _null_for("tls_verify_depth", _NO_TLS),
         _null_for("ca_certificates", _NO_TLS),
     ),
-    shorthand=_split_url,
+    shorthand=split_url,
 )
 
 _EXCLUSIVE = (("http", "https"), ("tcp", "tls", "udp"), ("tls_passthrough",), ("grpc", "grpcs"))

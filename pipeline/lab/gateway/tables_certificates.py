@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pipeline.lab.gateway.fields import CREATED_AT, ID, TAGS, foreign, text
 from pipeline.lab.gateway.rules import ONE_WILDCARD, WILDCARD_AT_END, is_host
-from pipeline.lab.gateway.schema import Entity, Errors, Field, Inline, Rule, Schema
+from pipeline.lab.gateway.schema import Entity, Errors, Field, Inline, Methods, Rule, Schema
 
 _OPENSSL = "crypto/asn1/a_d2i_fp.c:155:error:0680008E:asn1 encoding routines::not enough data"
 _CERT = Rule(lambda value: None if _is_pem(value, "CERTIFICATE") else f"invalid certificate: x509.new: {_OPENSSL}")
@@ -49,6 +49,12 @@ def _digested(entity: Entity, given: Entity) -> None:
     entity["cert_digest"] = digest.hexdigest()
 
 
+def _put_names(names: list[str] | None, name: str | None, new: bool) -> list[str] | None:
+    """A PUT sets the names anew, none when it has none; the URL's name counts when the body has others."""
+    del new
+    return [*names, name] if names is not None and name is not None and name not in names else names or []
+
+
 CERTIFICATES = Schema(
     name="certificates",
     endpoint_key=None,
@@ -62,10 +68,18 @@ CERTIFICATES = Schema(
         TAGS,
     ),
     checks=(_pairs,),
-    inline=Inline(field="snis", child="snis", key="name", reference="certificate", missing="SNI not found"),
+    inline=Inline(
+        field="snis",
+        child="snis",
+        key="name",
+        reference="certificate",
+        missing="SNI not found",
+        put_names=_put_names,
+    ),
 )
 SNIS = Schema(
     name="snis",
+    methods=Methods(parents=frozenset()),
     fields=(
         ID,
         replace(text("name", ONE_WILDCARD, WILDCARD_AT_END, Rule(_sni), required=True), unique=True),

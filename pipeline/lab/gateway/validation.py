@@ -107,7 +107,7 @@ def violation(field: Field, value: Any) -> Any:
     if value is None:
         return REQUIRED if field.required else None
     if field.kind is Kind.FOREIGN:
-        return _foreign_violation(value)
+        return _foreign_violation(field, value)
     if not _has_type(field.kind, value):
         return _WRONG_TYPE[field.kind]
     inner = _member_violation(field, value)
@@ -122,6 +122,8 @@ def violation(field: Field, value: Any) -> Any:
 def _member_violation(field: Field, value: Any) -> Any:
     if field.elements is not None:
         found = [violation(field.elements, element) for element in value]
+        if field.first_error_only:
+            return next((error for error in found if error is not None), None)
         while found and found[-1] is None:
             found.pop()
         return found or None
@@ -149,9 +151,9 @@ def _record_violation(field: Field, value: Entity) -> Errors | None:
     return errors or None
 
 
-def _foreign_violation(value: Any) -> Errors | None:
+def _foreign_violation(field: Field, value: Any) -> Errors | None:
     if not isinstance(value, dict) or value.get("id") is None:
-        return {"id": "missing primary key"}
+        return {"id": field.null_id if isinstance(value, dict) and "id" in value else "missing primary key"}
     return None if is_uuid(value["id"]) else {"id": "expected a valid UUID"}
 
 
