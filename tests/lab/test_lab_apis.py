@@ -50,6 +50,15 @@ def test_a_patch_answers_400_to_nothing_500_to_a_null_number_and_404_to_another_
     assert patched(lab, "/apis/a", upstream_url=None).json() == {"upstream_url": "upstream_url is required"}
 
 
+def test_a_post_with_the_id_of_another_api_is_a_409_and_changes_nothing(lab: Lab) -> None:
+    first = api(lab, "a")
+
+    refused = ask(lab.admin, "POST", "/apis", {**first, "name": "b"})
+
+    assert (refused.status, refused.json()) == (409, {"id": f"already exists with value '{first['id']}'"})
+    assert ask(lab.admin, "GET", "/apis").json()["data"] == [first]
+
+
 def test_deleting_an_api_takes_its_plugins_along_and_a_second_time_it_is_a_404(lab: Lab) -> None:
     api(lab, "a")
     plugin = made(lab, "/apis/a/plugins", name="key-auth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -60,7 +61,7 @@ class LegacyApi:
     async def patch(self, resource: ItemOf, given: Entity) -> Outcome:
         """Change what is named; null unsets. What is not named is checked again too."""
         legacy = self._types[resource.schema.name]
-        found = self.present(resource)
+        found = copy.deepcopy(self.present(resource))
         named = {**given, **self._scope(resource)}
         if not legacy.key:
             named.setdefault("id", resource.key)
@@ -138,6 +139,8 @@ class LegacyApi:
         if not is_uuid(entity["id"]):
             # The database refuses it, and Kong takes that for a failure of its own.
             raise faults.unexpected()
+        if self._store.find(legacy.name, entity["id"].lower()) is not None:
+            raise faults.Fault(409, {"id": f"already exists with value '{entity['id']}'"})
         return await self._save(legacy, entity)
 
     def _check(self, legacy: LegacyType, entity: Entity, mode: Mode) -> None:
