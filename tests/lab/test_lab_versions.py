@@ -143,3 +143,23 @@ def test_an_oauth2_credential_has_a_client_id_and_goes_with_its_consumer(tmp_pat
         assert ask(lab.admin, "GET", f"/oauth2/{made.json()['client_id']}").json() == made.json()
         assert ask(lab.admin, "DELETE", "/consumers/c").status == 204
         assert ask(lab.admin, "GET", "/oauth2").json()["data"] == []
+
+
+def test_a_key_is_either_a_jwk_or_a_pem(tmp_path: Path) -> None:
+    with running_gateway(state=tmp_path / "state.sqlite3", version="3.4") as lab:
+        made = ask(lab.admin, "POST", "/keys", {"kid": "a", "jwk": "{}"})
+        neither = ask(lab.admin, "POST", "/keys", {"kid": "b"})
+        both = ask(lab.admin, "POST", "/keys", {"kid": "b", "jwk": "{}", "pem": {"public_key": "p"}})
+
+        assert (made.status, made.json()["pem"]) == (201, None)
+        assert neither.json()["fields"] == {"@entity": ["at least one of these fields must be non-empty: 'jwk', 'pem'"]}
+        assert both.json()["fields"] == {"@entity": ["only one or none of these fields must be set: 'jwk', 'pem'"]}
+
+
+def test_a_plugin_of_3_4_is_found_by_its_instance_name(tmp_path: Path) -> None:
+    with running_gateway(state=tmp_path / "state.sqlite3", version="3.4") as lab:
+        made = ask(lab.admin, "POST", "/plugins", {"name": "cors", "instance_name": "front"})
+
+        assert made.status == 201
+        assert ask(lab.admin, "GET", "/plugins/front").json() == made.json()
+        assert ask(lab.admin, "GET", "/plugins/cors").status == 404

@@ -103,7 +103,7 @@ def foreign(name: str, reference: str, *, required: bool = False, cascades: bool
 
 
 def record(name: str, *fields: Field, required: bool = True) -> Field:
-    """A nested object; its default is that of its fields."""
+    """A nested object; a required one that is missing is made of its fields' defaults."""
     return Field(name=name, kind=Kind.RECORD, fields=fields, required=required)
 
 

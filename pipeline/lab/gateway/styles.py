@@ -29,9 +29,10 @@ class Quick:
 class EntityStyle:
     """What happens to entities.
 
-    `given_on_post` says whether a POST may choose the id, `bad_name` is the answer to a URL's segment that cannot be a
-    name, `shows_nulls` says whether one entity, or a list below a parent, is shown with its nulls, `checks_nulls_first`
-    whether a PATCH of what is not there is refused for a null before it is a 404.
+    `bad_name` answers to a URL's segment that cannot be a name. A POST may choose the id, a body may set
+    `created_at`, a reference may be by name, one entity and a list below a parent are shown with their nulls,
+    and a PATCH of what is not there is refused for a null before it is a 404: each is a habit that a version
+    has or has not.
     """
 
     bad_name: Callable[[str], Fault]

@@ -168,6 +168,7 @@ _PLUGINS = replace(
         "rate-limiting": _RATE_LIMITING,
         "ip-restriction": _IP_RESTRICTION,
     },
+    endpoint_key="instance_name",
     shorthand=None,
 )
 

@@ -216,7 +216,7 @@ def _filled_value(field: Field, given: Entity, now: float, *, whole_seconds: boo
         return str(uuid.uuid4())
     if field.auto is Auto.KEY and value is None:
         return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
-    if field.kind is Kind.RECORD and (field.name not in given or isinstance(value, dict)):
+    if field.kind is Kind.RECORD and (isinstance(value, dict) or (field.required and field.name not in given)):
         return _filled_record(field, value if isinstance(value, dict) else {}, now)
     if field.name not in given and field.has_default:
         return list(field.default) if isinstance(field.default, list) else field.default
