@@ -37,6 +37,7 @@ class Settings:
     build_engine: EngineAddress
     platform_engine: EngineAddress
     gateway: GatewayAddress
+    lab_version: Literal["2.8", "3.4", "0.14"]
     registry: RegistryAddress
     hosts: tuple[str, ...]
     upstream: Literal["network", "published"]
@@ -104,6 +105,7 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         build_engine=build,
         platform_engine=platform if platform_host or not local else build,
         gateway=_gateway(get, admin, proxy),
+        lab_version=part.gateway.lab,
         registry=_registry(file, get, "CI_REGISTRY"),
         pulling=_registry(file, get, "CI_DEPLOY" if get("CI_DEPLOY_USER") else "CI_REGISTRY"),
         hosts=tuple(get("KONG_TARGET_HOST").replace(",", " ").split()),

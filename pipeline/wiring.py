@@ -214,7 +214,14 @@ class Session:
         address = self.settings.platform_engine
         urls = self.settings.gateway
         environment = self.require_environment()
-        return LabGateway(self._platform_client, address, environment, admin=urls.admin, proxy=urls.proxy)
+        return LabGateway(
+            self._platform_client,
+            address,
+            environment,
+            admin=urls.admin,
+            proxy=urls.proxy,
+            kong_version=self.settings.lab_version,
+        )
 
     @cached_property
     def _platform_client(self) -> APIClient:

@@ -54,15 +54,14 @@ class LabGateway:
         self.name = f"pipeline-lab-{dashed(environment)}"
 
     def up(self, image: str) -> bool:
-        """Runs `image` (an id); gives whether anything had to be done. Another image replaces the container, its state
-        is in a volume and stays. Raises Failed when a port is taken."""
+        """Runs `image` (an id); gives whether anything had to be done. Another image, port or version of Kong replaces
+        the container; its state is in a volume and stays. Raises Failed when a port is taken."""
         payload = self._payload(image)
         found = self._inspect()
         if found is not None:
             self._refuse_foreign(found)
-            same = (
-                found["Image"] == image and found["HostConfig"]["PortBindings"] == payload["HostConfig"]["PortBindings"]
-            )
+            wanted = (image, payload["Cmd"], payload["HostConfig"]["PortBindings"])
+            same = (found["Image"], found["Config"]["Cmd"], found["HostConfig"]["PortBindings"]) == wanted
             if same and found["State"]["Running"]:
                 return False
             self._remove()

@@ -24,10 +24,12 @@ class PlatformPart(_Part, frozen=True, kw_only=True):
 
 
 class GatewayPart(_Part, frozen=True, kw_only=True):
-    """Where an environment's Kong is; `proxy` is where the check through the gateway goes."""
+    """Where an environment's Kong is; `proxy` is where the check through the gateway goes; `lab` is the version of Kong
+    that the lab gateway speaks when it is this environment's."""
 
     admin: str = ""
     proxy: str = ""
+    lab: Literal["2.8", "3.4", "0.14"] = "2.8"
 
 
 class EnvironmentPart(_Part, frozen=True, kw_only=True):
