@@ -28,7 +28,8 @@ _ALIASES = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that is set, for one environment. `registry` is where images are pushed, `pulling` the same for the platform
-    that pulls them, `variables` are the process's, for compose files and secrets."""
+    that pulls them, `variables` are the process's, for compose files and secrets;
+    `age_recipients` are the public keys that secrets of a gateway are encrypted for."""
 
     root: str
     services: str
@@ -55,6 +56,7 @@ class Settings:
     pipeline_url: str
     pipeline_iid: int
     pulling: RegistryAddress
+    age_recipients: tuple[str, ...]
     variables: Mapping[str, str] = field(repr=False)
 
     def secret(self, name: str) -> Secret | None:
@@ -117,6 +119,7 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         actor=get("GITLAB_USER_LOGIN") or get("USER") or "unknown",
         pipeline_url=get("CI_PIPELINE_URL"),
         pipeline_iid=_number("CI_PIPELINE_IID", get("CI_PIPELINE_IID")),
+        age_recipients=file.age_recipients,
         variables=variables,
         **_building(file, get),
     )

@@ -119,13 +119,18 @@ def lock(
     return go.lock(service or (), environment, break_=break_, json=json)
 
 
-@task(help={"environment": ENVIRONMENT, "format": "sh, json or deck", "output": "a file; default: stdout"})
+@task(
+    help={"environment": ENVIRONMENT, "format": "sh, json, deck or declarative", "output": "a file; default: stdout"}
+    | {"with-secrets": "also write the secrets, encrypted for age_recipients of invoke.yaml"}
+)
 @verb
-def dump(c: Context, environment: str | None = None, format: str = "sh", output: str = "") -> int:
-    """Write the whole gateway down, as a restore script, JSON or decK's file."""
-    from pipeline.verbs import register as go
+def dump(
+    c: Context, environment: str | None = None, format: str = "sh", output: str = "", with_secrets: bool = False
+) -> int:
+    """Write the whole gateway down, as a restore script, JSON, decK's file or Kong's own."""
+    from pipeline.verbs import dump as go
 
-    return go.dump(environment, form=format, output=output)
+    return go.dump(environment, form=format, output=output, with_secrets=with_secrets)
 
 
 @task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})

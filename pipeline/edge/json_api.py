@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class Reply:
 
 
 class JsonClient:
-    """Requests to one API over a connection that is kept.
+    """Requests to one API, each thread's over a connection that is kept.
 
     GET, PUT, DELETE are repeated after a lost connection and after 429, 502, 503, 504 (Retry-After honoured), PATCH and
     POST only where the server cannot have acted: connection not made, or 429. Redirects are not followed.
@@ -61,7 +62,8 @@ class JsonClient:
         self._access = access
         self._clock = clock
         self._patience = patience or Patience()
-        self._session: requests.Session | None = None
+        self._own = threading.local()
+        self._sessions: list[requests.Session] = []
 
     def request(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Reply:
         """One answer, whatever its status below 600 but a redirect. `path` begins with a slash and is escaped already.
@@ -88,16 +90,18 @@ class JsonClient:
         raise unreachable(self.url + path, Lost("it was not asked"))
 
     def close(self) -> None:
-        """Lets the connection go; the next request opens one again."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """Lets the connections go; the next request opens one again."""
+        while self._sessions:
+            self._sessions.pop().close()
+        self._own = threading.local()
 
     def _once(
         self, method: str, path: str, query: Mapping[str, str] | None, body: object, deadline: Deadline
     ) -> tuple[requests.Response, bytes]:
-        if self._session is None:
-            self._session = open_session(self._access)
+        session: requests.Session | None = getattr(self._own, "session", None)
+        if session is None:
+            session = self._own.session = open_session(self._access)
+            self._sessions.append(session)
         headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"})
         outgoing = Outgoing(
             method=method,
@@ -108,7 +112,7 @@ class JsonClient:
         )
         silence = max(0.001, min(self._patience.read, deadline.left))
         limits = Limits(connect=self._patience.connect, silence=silence, end=deadline)
-        return send(self._session, outgoing, limits)
+        return send(session, outgoing, limits)
 
 
 def _reply(url: str, response: requests.Response, content: bytes) -> Reply:

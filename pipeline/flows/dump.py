@@ -8,7 +8,8 @@ from pipeline.errors import Failed
 from pipeline.gateways.base import Gateway
 from pipeline.model.deck import deck_file
 from pipeline.model.restore_script import ScriptHeader, only_service, restore_script
-from pipeline.model.route import GatewayState
+from pipeline.model.route import GatewayState, tag_word
+from pipeline.model.state_file import state_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,18 @@ class Origin:
 def dump(gateway: Gateway) -> GatewayState:
     """All that the gateway holds. Reads only; a second call gives an equal state while nobody writes."""
     return gateway.dump()
+
+
+def written(state: GatewayState, form: str, origin: Origin, *, file: str, library: str) -> str:
+    """The whole gateway in one of the formats: `sh`, `json`, `deck`. No secret is in any of them."""
+    if form == "sh":
+        return _script(state, "the whole gateway", file, origin, library)
+    return deck_file(state) if form == "deck" else state_file(state, tag_word(origin.environment))
+
+
+def secrets_path(version: str, folder: str = "artifacts") -> str:
+    """Where the secrets of a dump lie, encrypted."""
+    return f"{folder}/kong.{version}.secrets.age"
 
 
 def restore_files(

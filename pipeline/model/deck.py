@@ -1,48 +1,51 @@
-"""A gateway's entities as a decK state file (docs of decK: `_format_version`, entities nested under services)."""
+"""A gateway's entities as a decK state file (docs of decK: `_format_version`, nested in what they belong to)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-import yaml
-
+from pipeline.model.kinds import Kind, kind_of
 from pipeline.model.route import Entity, GatewayState
+from pipeline.model.secret import Secret
+from pipeline.model.secret_fields import Hidden, Path, named_secrets, with_hidden
+from pipeline.model.yaml_text import Raw, yaml_text
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z_/-]*")
-_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf")
+_SCOPES = ("service", "route", "consumer", "consumer_group")
+_TOP = ("", "")
+Below = dict[tuple[str, str], list[Entity]]
+"""Kind and id of what they stand below (both empty for the top) → entities."""
 
 
 def deck_file(state: GatewayState) -> str:
-    """The state file: sorted, without clocks and without what is not set, ids kept. Same state, same bytes.
+    """The state file: sorted, without what is not set, ids and times of creation kept (by those Kong decides between
+    equal routes). Same state, same bytes. A secret is `${{ env "DECK_…" }}`.
 
-    The order of creation, by which Kong decides between equal routes, has no place in this format.
+    The format cannot say that a plugin's field is null although its default is not.
     """
-    services = [_fields(entity) | _routes_of(state, entity) for entity in state.of("services")]
-    detached = [_fields(entity) for entity in state.of("routes") if not _service(entity)]
-    content: dict[str, object] = {"_format_version": _format_version(state.identity.version)}
-    if services:
-        content["services"] = services
-    if detached:
-        content["routes"] = detached
-    text = yaml.dump(content, Dumper=_Dumper, sort_keys=True, width=1_000_000, default_flow_style=False)
-    # decK renders `${{ … }}` before it reads the YAML; \x24 is a dollar sign to YAML alone. All values are in quotes.
-    return text.replace("${{", "\\x24{{")
+    variables = {
+        (one.entity.kind, one.entity.id, one.path): deck_variable(one.variable) for one in named_secrets(state)
+    }
+    below: Below = {}
+    for entity in state.entities:
+        below.setdefault(_parent(entity)[0], []).append(entity)
+    groups = {entity.id: entity.name for entity in state.of("consumer_groups")}
+
+    def written(parent: tuple[str, str]) -> dict[str, object]:
+        """decK's field → the entities that stand there, each with what is below it."""
+        found: dict[str, list[dict[str, object]]] = {}
+        for entity in below.get(parent, ()):
+            kind = kind_of(entity.kind)
+            fields = _fields(entity, kind, variables) if not kind.membership else {"name": groups.get(_group(entity))}
+            fields.pop(_parent(entity)[1], None)
+            found.setdefault(kind.deck, []).append(fields | written((entity.kind, entity.id)))
+        return dict(found)
+
+    return yaml_text({"_format_version": _format_version(state.identity.version)} | written(_TOP))
 
 
-class _Dumper(yaml.SafeDumper):
-    """Quotes every text but plain words: readers of YAML 1.1 and 1.2 see a number in different ones."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  (the library's signature)
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
-
-
-_Dumper.add_representer(str, _represent_text)
+def deck_variable(name: str) -> str:
+    """The variable's name for decK, which wants its own prefix."""
+    return f"DECK_{name.removeprefix('KONG_')}"
 
 
 def _format_version(version: str) -> str:
@@ -51,24 +54,34 @@ def _format_version(version: str) -> str:
     return "3.0" if major.isdecimal() and int(major) >= 3 else "1.1"
 
 
-def _fields(entity: Entity) -> dict[str, object]:
-    set_fields = {key: _plain(value) for key, value in entity.body.items() if value is not None and key != "service"}
-    return {"id": entity.id, **set_fields}
+def _fields(entity: Entity, kind: Kind, variables: Mapping[tuple[str, str, Path], str]) -> dict[str, object]:
+    def template(path: Path, hidden: Hidden) -> Raw:
+        name = variables[entity.kind, entity.id, path]
+        return Raw(f'${{{{ env "{name}" | indent INDENT }}}}', clip=isinstance(hidden, Secret) and hidden.ends_a_line)
+
+    found = with_hidden(entity.body, template)
+    assert isinstance(found, dict)  # noqa: S101  (a body is one)
+    fields: dict[str, object] = {"id": entity.id} | {key: value for key, value in found.items() if value is not None}
+    if entity.created_at:
+        fields["created_at"] = entity.created_at
+    for name in kind.references:
+        value = fields.get(name)
+        if isinstance(value, Mapping) and kind.name in ("plugins", "services"):
+            fields[name] = str(value.get("id"))
+    return fields
 
 
-def _plain(value: object) -> object:
-    """Tuples as lists: YAML's safe types."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+def _parent(entity: Entity) -> tuple[tuple[str, str], str]:
+    """The entity below which it stands and the field that says so; an empty field for the top."""
+    kind = kind_of(entity.kind)
+    names = [kind.deck_parent] if kind.deck_parent else list(_SCOPES) if kind.name == "plugins" else []
+    found = [(name, value["id"]) for name in names if isinstance(value := entity.body.get(name), Mapping)]
+    if len(found) != 1:
+        return _TOP, ""
+    name, key = found[0]
+    return (kind.references[name], str(key)), name
 
 
-def _routes_of(state: GatewayState, service: Entity) -> dict[str, object]:
-    routes = [_fields(route) for route in state.of("routes") if _service(route) in (service.id, service.name)]
-    return {"routes": routes} if routes else {}
-
-
-def _service(route: Entity) -> str:
-    service = route.body.get("service")
-    found = service.get("id") if isinstance(service, Mapping) else service
-    return str(found) if found else ""
+def _group(entity: Entity) -> str:
+    value = entity.body.get("consumer_group")
+    return str(value.get("id")) if isinstance(value, Mapping) else ""

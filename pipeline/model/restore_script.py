@@ -6,14 +6,19 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+from pipeline.model.kinds import kind_of, rank
 from pipeline.model.route import Entity, GatewayState, tag_word
+from pipeline.model.secret_fields import Hidden, Named, Path, hidden_in, named_secrets, with_hidden
 
-# What refers to another entity comes after it.
-_ORDER = ("services", "routes")
+MARKER = "# The entities:"
+VARIABLES = "# Variables that have to be set, each to a secret of the gateway:"
+OPTIONAL = (
+    "# The gateway keeps a hash of these only; set to a new secret, they are issued anew, else they have to exist:"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +36,15 @@ def restore_script(state: GatewayState, header: ScriptHeader, *, library: str) -
     """A POSIX shell script that puts every entity of `state` back as it is there, each by its id and with its own
     `created_at`, by which Kong decides between equal routes. Run twice it changes nothing. `library` is lib.sh's text.
     """
-    entities = sorted(state.entities, key=_restore_order)
+    named = named_secrets(state)
+    variables = {(one.entity.kind, one.entity.id, one.path): one.variable for one in named}
     # Values are meant as they are written: that nothing expands in them (SC2016) is the purpose.
-    lines = ["#!/bin/sh", *_comment(state, header), "# shellcheck disable=SC2016", "", library.rstrip("\n"), ""]
-    lines += [f"kong_not_exported {shlex.quote(kind)} {count}" for kind, count in state.not_exported]
-    lines.append(f"kong_open {shlex.quote(tag_word(header.environment))}")
-    lines += [_call(entity) for entity in entities]
+    lines = ["#!/bin/sh", *_comment(state, header, named), "# shellcheck disable=SC2016", "", library.rstrip("\n"), ""]
+    lines += [MARKER, *(_words("kong_excluded", one.kind, str(one.count), one.reason) for one in state.excluded)]
+    needs = sorted({(one.reissues, one.variable) for one in named})
+    lines += [_words("kong_may_need" if optional else "kong_needs", name) for optional, name in needs]
+    lines.append(_words("kong_open", tag_word(header.environment)))
+    lines += [_call(entity, variables) for entity in sorted(state.entities, key=restore_order)]
     lines.append("kong_close")
     return "\n".join(lines) + "\n"
 
@@ -51,13 +59,23 @@ def only_service(state: GatewayState, service: str) -> GatewayState:
     services = tuple(entity for entity in state.of("services") if entity.name == service)
     ids = {entity.id for entity in services}
     routes = tuple(entity for entity in state.of("routes") if _parent(entity) & {*ids, service})
-    return replace(state, entities=services + routes, not_exported=())
+    return replace(state, entities=services + routes, excluded=())
 
 
 def entity_counts(state: GatewayState) -> tuple[tuple[str, int], ...]:
     """How many entities of each kind, in the order in which they are restored."""
-    counts = Counter(entity.kind for entity in sorted(state.entities, key=_restore_order))
+    counts = Counter(entity.kind for entity in sorted(state.entities, key=restore_order))
     return tuple(counts.items())
+
+
+def restore_order(entity: Entity) -> tuple[int, str, str, str]:
+    """What refers to another entity comes after it."""
+    return rank(entity.kind), entity.kind, entity.name, entity.id
+
+
+def written_body(entity: Entity) -> dict[str, object]:
+    """All fields that are written, with its own time of creation."""
+    return dict(entity.body) | ({"created_at": entity.created_at} if entity.created_at else {})
 
 
 def wire_json(value: object) -> str:
@@ -69,7 +87,7 @@ def _made_of(environment: str, commit: str) -> str:
     return f"environment {environment or 'unknown'}, commit {commit or 'unknown'}"
 
 
-def _comment(state: GatewayState, header: ScriptHeader) -> list[str]:
+def _comment(state: GatewayState, header: ScriptHeader, named: Iterable[Named]) -> list[str]:
     counts = ", ".join(f"{count} {kind}" for kind, count in entity_counts(state)) or "nothing"
     lines = [
         f"Restores {header.subject}: {counts}.",
@@ -79,21 +97,72 @@ def _comment(state: GatewayState, header: ScriptHeader) -> list[str]:
         "Also: KONG_ADMIN_TOKEN; KONG_CLIENT_CERT, KONG_CLIENT_KEY, KONG_CA_CERT (PEM files);",
         "FORCE=1 writes to a gateway that carries another environment's name.",
     ]
-    lines += [f"Not in this file: {count} {kind}." for kind, count in state.not_exported]
-    return [f"# {re.sub(r'[^ -~]', '?', line)}" for line in lines]
+    lines += [f"Not in this file: {one.count} {one.kind} ({one.reason})." for one in state.excluded]
+    for words, optional in ((VARIABLES, False), (OPTIONAL, True)):
+        told = [f"  {one.variable}  {_where(one)}" for one in named if one.reissues is optional]
+        lines += [words.removeprefix("# "), *told] if told else []
+    return [f"# {_shown(line)}" for line in lines]
 
 
-def _call(entity: Entity) -> str:
-    """Plain words where the shell needs no quotes; a name is quoted like any other value."""
-    label = f"{entity.kind} {entity.name or entity.id}"
-    body = dict(entity.body) | ({"created_at": entity.created_at} if entity.created_at else {})
-    words = (f"/{quote(entity.kind, safe='')}/{quote(entity.id, safe='')}", label, wire_json(body))
-    return " ".join(["kong_put", *map(shlex.quote, words)])
+def _where(named: Named) -> str:
+    return f"{'.'.join(map(str, named.path))} of {named.entity.label}"
 
 
-def _restore_order(entity: Entity) -> tuple[int, str, str, str]:
-    place = _ORDER.index(entity.kind) if entity.kind in _ORDER else len(_ORDER)
-    return place, entity.kind, entity.name, entity.id
+def _shown(text: str) -> str:
+    return re.sub(r"[^ -~]", "?", text)
+
+
+def _words(*words: str) -> str:
+    return " ".join(map(shlex.quote, words))
+
+
+def _call(entity: Entity, variables: Mapping[tuple[str, str, Path], str]) -> str:
+    """One line. Plain words where the shell needs no quotes; a name is quoted like any other value."""
+    kind, label = kind_of(entity.kind), _shown(entity.label)
+    body = written_body(entity)
+    pieces = _pieces(body, lambda path: variables[entity.kind, entity.id, path])
+    path = _path(entity.kind, entity.id)
+    if kind.creates_by_post:
+        collection = _path(kind.references[kind.parent], _reference(entity, kind.parent), kind.listing[0])
+        if kind.membership:
+            return _words("kong_post", collection, "", label, wire_json({"consumer": _reference(entity, "consumer")}))
+        return _words("kong_post", collection, entity.id, label, *_pieces({**body, "id": entity.id}, _no_variable))
+    hashed = [variables[entity.kind, entity.id, one] for one, _ in hidden_in(body) if one[0] in kind.hashed]
+    if hashed:
+        lookup = _path(entity.kind, entity.name)
+        return _words("kong_hashed", path, lookup, label, hashed[0], *pieces)
+    return _words("kong_put", path, label, *pieces)
+
+
+def _pieces(body: Mapping[str, object], variable: Callable[[Path], str]) -> list[str]:
+    """The body's JSON, cut at its secrets: piece, variable, piece, …"""
+    marks: list[str] = []
+    stem = "secret"
+    while stem in wire_json(with_hidden(body, lambda _, __: "")):
+        stem += "-"
+
+    def mark(path: Path, _: Hidden) -> str:
+        marks.append(variable(path))
+        return f"{stem}{len(marks) - 1};"
+
+    text = wire_json(with_hidden(body, mark))
+    pieces: list[str] = []
+    for part in re.split(f'"{re.escape(stem)}([0-9]+);"', text):
+        pieces.append(marks[int(part)] if len(pieces) % 2 else part)
+    return pieces
+
+
+def _no_variable(path: Path) -> str:
+    raise KeyError(path)
+
+
+def _reference(entity: Entity, field: str) -> str:
+    value = entity.body.get(field)
+    return str(value.get("id")) if isinstance(value, Mapping) else ""
+
+
+def _path(*words: str) -> str:
+    return "/" + "/".join(quote(word, safe="") for word in words)
 
 
 def _parent(entity: Entity) -> set[str]:

@@ -70,26 +70,43 @@ class GatewayIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """One entity of a gateway as it would be written: `kind` is Kong's collection name (`services`), `body` its fields.
+    """One entity of a gateway as it would be written: `kind` is Kong's collection name (`services`, model/kinds.py),
+    `body` its fields, each secret in it a Secret (in one that was read from a file perhaps a Variable).
 
     What the server makes is apart: `id`, and `created_at` (seconds), by which it orders equal routes; `updated_at` is
-    in no dump.
+    in no dump. A file may give less: `made_up` says that it has no id, `partial` that it leaves fields out.
     """
 
     kind: str
     id: str
     name: str
     body: Mapping[str, object]
-    created_at: int = 0
+    created_at: int | float = 0
+    made_up: bool = False
+    partial: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.name or self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Excluded:
+    """What a gateway has and its dump does not: how many of which kind, and why."""
+
+    kind: str
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayState:
-    """A whole gateway at one moment: every entity, and how many of what could not be exported (kind → count)."""
+    """A whole gateway at one moment: every entity, and how many of what is not among them. Listed by the server is one
+    or the other."""
 
     identity: GatewayIdentity
     entities: tuple[Entity, ...]
-    not_exported: tuple[tuple[str, int], ...] = ()
+    excluded: tuple[Excluded, ...] = ()
 
     def of(self, kind: str) -> tuple[Entity, ...]:
         return tuple(entity for entity in self.entities if entity.kind == kind)

@@ -19,6 +19,11 @@ class Secret:
     def reveal(self) -> str:
         return self._value
 
+    @property
+    def ends_a_line(self) -> bool:
+        """Whether it ends in a line end, as files of keys do: a format may have to say so."""
+        return self._value.endswith("\n")
+
     def __repr__(self) -> str:
         return SHOWN
 

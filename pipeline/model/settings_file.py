@@ -56,6 +56,7 @@ class FilePart(_Part, frozen=True, kw_only=True):
     build_cache: Literal["", "inline", "registry"] = ""
     build_attestations: tuple[Literal["provenance", "sbom"], ...] = ()
     context_limit: str = "500MB"
+    age_recipients: tuple[str, ...] = ()
 
 
 def merge_files(files: tuple[tuple[str, object], ...]) -> FilePart:

@@ -6,6 +6,10 @@ LC_ALL=C
 export LC_ALL
 
 kong_count=0
+kong_refused=0
+kong_waiting=0
+kong_together=100
+kong_method=''
 
 # kong_stop CODE WHAT NEXT: two lines on stderr, and the end. 1 failed, 3 bad input, 4 refused, 5 unreachable.
 kong_stop() {
@@ -13,14 +17,32 @@ kong_stop() {
     exit "$1"
 }
 
-# kong_not_exported KIND COUNT: says what the gateway had and this file does not.
-kong_not_exported() {
-    printf 'not in this file: %s %s\n' "$2" "$1" >&2
+# kong_excluded KIND COUNT WHY: says what the gateway had and this file does not.
+kong_excluded() {
+    printf 'not in this file: %s %s (%s)\n' "$2" "$1" "$3" >&2
+}
+
+# kong_needs VARIABLE: a secret that this file wants. kong_may_need VARIABLE: one that it can do without.
+# They are taken out of the environment, so that curl's own does not hold them.
+kong_needs() {
+    kong_may_need "$1"
+    if [ -z "$kong_value" ]; then
+        kong_missing="${kong_missing:-} $1"
+    fi
+}
+
+kong_may_need() {
+    eval "kong_value=\${$1:-}"
+    eval "kong_of_$1=\$kong_value"
+    unset "$1"
 }
 
 # kong_open ENVIRONMENT: checks the variables, then that a Kong answers and carries no other environment's name.
 # An empty ENVIRONMENT takes any gateway.
 kong_open() {
+    if [ -n "${kong_missing:-}" ]; then
+        kong_stop 3 "not set:$kong_missing" 'Set them to the secrets that the top of this file describes.'
+    fi
     kong_check_variables
     kong_set_options
     kong_ask GET / ''
@@ -37,21 +59,163 @@ kong_open() {
     fi
 }
 
-# kong_put PATH LABEL BODY: creates or replaces one entity. BODY is JSON without white space.
+# kong_put PATH LABEL JSON [VARIABLE JSON]...: creates or replaces one entity. JSON is without white space; between two
+# pieces stands the value of a variable.
 kong_put() {
-    kong_ask PUT "$1" "$3"
-    case $kong_status in
-    200 | 201) kong_count=$((kong_count + 1)) ;;
-    *)
-        kong_stop 1 "$2 could not be restored: $kong_shown_url$1 answered $kong_status: $kong_answer" \
-            "$kong_count before it are restored, what follows is not. Mend the cause and run this file again."
-        ;;
-    esac
+    kong_path=$1
+    kong_label=$2
+    shift 2
+    kong_join "$@"
+    kong_add PUT "$kong_path" '' "$kong_label" "$kong_body"
+}
+
+# kong_post COLLECTION ID LABEL JSON [VARIABLE JSON]...: creates one entity, and changes the one of ID when it is there.
+# An empty ID: when it is there, that is all.
+kong_post() {
+    kong_path=$1
+    kong_id=$2
+    kong_label=$3
+    shift 3
+    kong_join "$@"
+    kong_add POST "$kong_path" "${kong_id:--}" "$kong_label" "$kong_body"
+}
+
+# kong_hashed PATH LOOKUP LABEL VARIABLE JSON VARIABLE JSON...: an entity of which the gateway keeps a hash only. With
+# VARIABLE set to a new secret it is made anew; else it has to be there already (LOOKUP), or is refused and counted.
+kong_hashed() {
+    kong_path=$1
+    kong_lookup=$2
+    kong_label=$3
+    kong_name=$4
+    shift 4
+    eval "kong_value=\${kong_of_$kong_name:-}"
+    if [ -n "$kong_value" ]; then
+        kong_join "$@"
+        kong_add PUT "$kong_path" '' "$kong_label" "$kong_body"
+        return 0
+    fi
+    kong_flush
+    kong_ask GET "$kong_lookup" ''
+    if [ "$kong_status" != 200 ]; then
+        kong_refused=$((kong_refused + 1))
+        printf '%s is not restored: the gateway keeps a hash of its secret only\n' "$kong_label" >&2
+        printf 'Issue it anew: set %s to a new secret and run this file again.\n' "$kong_name" >&2
+    fi
 }
 
 # kong_close: says how much was restored.
 kong_close() {
+    kong_flush
     printf 'restored %s entities at %s\n' "$kong_count" "$kong_shown_url"
+    if [ "$kong_refused" != 0 ]; then
+        kong_stop 1 "$kong_refused entities were refused" 'The lines above say which, and how to issue each anew.'
+    fi
+}
+
+# kong_join JSON [VARIABLE JSON]...: sets kong_body.
+kong_join() {
+    kong_body=$1
+    shift
+    while [ $# -gt 1 ]; do
+        eval "kong_value=\${kong_of_$1:-}"
+        kong_escape "$kong_value"
+        kong_body=$kong_body$kong_escaped$2
+        shift 2
+    done
+}
+
+# kong_escape VALUE: sets kong_escaped to VALUE as a JSON text without white space.
+kong_escape() {
+    kong_rest=$1
+    kong_escaped=
+    while :; do
+        case $kong_rest in
+        *[\\\"[:cntrl:]\ ]*) ;;
+        *) break ;;
+        esac
+        kong_head=${kong_rest%%[\\\"[:cntrl:]\ ]*}
+        kong_rest=${kong_rest#"$kong_head"}
+        kong_one=${kong_rest%"${kong_rest#?}"}
+        kong_rest=${kong_rest#?}
+        case $kong_one in
+        [\\\"]) kong_one="\\$kong_one" ;;
+        *) kong_one=$(printf '\\u%04x' "'$kong_one") ;;
+        esac
+        kong_escaped="$kong_escaped$kong_head$kong_one"
+    done
+    kong_escaped="\"$kong_escaped$kong_rest\""
+}
+
+# kong_add METHOD PATH ID LABEL BODY: one more write; they go by curl together, over one connection.
+kong_add() {
+    kong_waiting=$((kong_waiting + 1))
+    eval "kong_method_$kong_waiting=\$1 kong_path_$kong_waiting=\$2 kong_id_$kong_waiting=\$3"
+    eval "kong_label_$kong_waiting=\$4 kong_body_$kong_waiting=\$5"
+    if [ "$kong_waiting" -ge "$kong_together" ]; then
+        kong_flush
+    fi
+}
+
+# kong_flush: sends what waits, in order. curl stops at the first error; that one is asked again, alone, for its words.
+kong_flush() {
+    kong_at=1
+    while [ "$kong_at" -le "$kong_waiting" ]; do
+        kong_build "$kong_at"
+        kong_answers=$(printf '%s' "$kong_configuration" | curl --disable --config - 2>/dev/null) || :
+        for kong_status in $kong_answers; do
+            case $kong_status in
+            200 | 201) ;;
+            *) break ;;
+            esac
+            kong_count=$((kong_count + 1))
+            kong_at=$((kong_at + 1))
+        done
+        if [ "$kong_at" -le "$kong_waiting" ]; then
+            kong_alone "$kong_at"
+            kong_at=$((kong_at + 1))
+        fi
+    done
+    kong_waiting=0
+}
+
+# kong_build FIRST: sets kong_configuration to that of every write that waits from FIRST on.
+kong_build() {
+    kong_index=$1
+    kong_configuration='fail-early
+'
+    while [ "$kong_index" -le "$kong_waiting" ]; do
+        eval "kong_method=\$kong_method_$kong_index kong_path=\$kong_path_$kong_index kong_body=\$kong_body_$kong_index"
+        kong_configuration="$kong_configuration$kong_options
+fail
+output = \"/dev/null\"
+url = \"$kong_quoted_url$kong_path\"
+request = \"$kong_method\"
+write-out = \"%{http_code}\\n\"
+data-binary = $kong_body
+next
+"
+        kong_index=$((kong_index + 1))
+    done
+    kong_configuration=${kong_configuration%next?}
+}
+
+# kong_alone INDEX: one write, or the end.
+kong_alone() {
+    eval "kong_method=\$kong_method_$1 kong_path=\$kong_path_$1 kong_id=\$kong_id_$1"
+    eval "kong_label=\$kong_label_$1 kong_body=\$kong_body_$1"
+    kong_ask "$kong_method" "$kong_path" "$kong_body"
+    case $kong_method$kong_id$kong_status in
+    POST-409) kong_status=200 ;;
+    POST-*) ;;
+    POST?*40[09]) kong_ask PATCH "$kong_path/$kong_id" "$kong_body" ;;
+    esac
+    case $kong_status in
+    200 | 201) kong_count=$((kong_count + 1)) ;;
+    *)
+        kong_stop 1 "$kong_label could not be restored: $kong_shown_url$kong_path answered $kong_status: $kong_answer" \
+            "$kong_count before it are restored, what follows is not. Mend the cause and run this file again."
+        ;;
+    esac
 }
 
 kong_check_variables() {
@@ -100,6 +264,10 @@ noproxy = "*"
 header = "Content-Type: application/json"
 header = "Accept: application/json"
 header = "Expect:"'
+    kong_curl=$(curl --version)
+    case $kong_curl in
+    'curl '[0-6].* | 'curl 7.'[0-9].* | 'curl 7.'[0-4][0-9].* | 'curl 7.5'[01].*) kong_together=1 ;;
+    esac
     if [ -n "${KONG_ADMIN_TOKEN:-}" ]; then
         kong_option header "Kong-Admin-Token: $KONG_ADMIN_TOKEN"
         unset KONG_ADMIN_TOKEN
@@ -113,7 +281,7 @@ header = "Expect:"'
     if [ -n "${KONG_CA_CERT:-}" ]; then
         kong_option cacert "$KONG_CA_CERT"
         # Without this a curl built with a folder of CAs trusts those too. GnuTLS fails on a folder that is none.
-        case $(curl --version) in
+        case $kong_curl in
         *GnuTLS*) ;;
         *) kong_option capath "$KONG_CA_CERT/none" ;;
         esac
@@ -154,13 +322,8 @@ kong_ask() {
         kong_data="data-binary = $3"
     fi
     if ! kong_answer=$(
-        curl --disable --config - <<KONG_CONFIGURATION
-$kong_options
-url = "$kong_quoted_url$2"
-request = "$1"
-write-out = "\n%{http_code}"
-$kong_data
-KONG_CONFIGURATION
+        printf '%s\n' "$kong_options" "url = \"$kong_quoted_url$2\"" "request = \"$1\"" \
+            'write-out = "\n%{http_code}"' "$kong_data" | curl --disable --config -
     ); then
         kong_stop 5 "$kong_shown_url$2 gave no answer to $1 ($kong_count entities restored so far)" \
             'Check the address, the CA and that the gateway runs; then run this file again.'

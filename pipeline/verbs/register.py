@@ -1,10 +1,9 @@
-"""register and dump: the route of each selected service, and the restore artifacts."""
+"""register: the route of each selected service, and the restore artifacts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 
 from invoke.context import Context
 
@@ -14,19 +13,17 @@ from pipeline.errors import BadInput, Failed
 from pipeline.flows import deploy as deploying
 from pipeline.flows import dump as dumping
 from pipeline.flows import register as flow
-from pipeline.model.deck import deck_file
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
-from pipeline.model.restore_script import ScriptHeader, is_script_of, restore_script
+from pipeline.model.restore_script import is_script_of
 from pipeline.model.route import Route
 from pipeline.model.stack import FoundStack
 from pipeline.model.upstream import upstream_url
 from pipeline.verbs.deploy import hold, record_of, refuse_older_pipeline
+from pipeline.verbs.dump import origin_of, write_secrets
 from pipeline.verbs.several import checks_only, for_each
 from pipeline.verbs.sources import read_build, stack_of
 from pipeline.wiring import Session, Work, open_session
-
-FORMATS = ("sh", "json", "deck")
 
 
 def register(c: Context, services: Sequence[str], environment: str | None, *, force: bool, check: bool) -> int:
@@ -68,32 +65,6 @@ def register_one(session: Session, work: Work, force: bool) -> bool:
     if (problem := registration.problem) is not None:
         raise problem
     return False
-
-
-def dump(environment: str | None, *, form: str, output: str) -> int:
-    session = open_session((), environment)
-    name = session.require_environment()
-    if form not in FORMATS:
-        raise BadInput(f"--format {form!r} is not known", hint=f"Known: {', '.join(FORMATS)}.")
-    state = dumping.dump(session.gateway)
-    origin = _origin(session, "")
-    if form == "sh":
-        header = ScriptHeader(
-            subject="the whole gateway",
-            file=output or "FILE",
-            tool_version=origin.tool_version,
-            environment=name,
-            commit="",
-        )
-        text = restore_script(state, header, library=shell_library())
-    else:
-        text = deck_file(state) if form == "deck" else _as_json(state)
-    if output:
-        write_file(session.start / output, text.encode())
-        session.console.tell(f"{output}: {len(state.entities)} entities of the gateway of {name}")
-    else:
-        session.console.result(text.rstrip("\n"))
-    return 0
 
 
 def _deployed(session: Session, work: Work) -> FoundStack:
@@ -191,24 +162,9 @@ def _has_artifacts(session: Session, work: Work) -> bool:
 
 def _write_artifacts(session: Session, work: Work) -> tuple[str, ...]:
     state = dumping.dump(session.gateway)
-    origin = replace(_origin(session, work.release.version), commit=work.release.commit)
+    origin = replace(origin_of(session, work.release.version), commit=work.release.commit)
     files = dumping.restore_files(state, work.release.service, origin, library=shell_library())
     for file in files:
         write_file(session.root / file.path, file.text.encode())
-    return tuple(file.path for file in files)
-
-
-def _origin(session: Session, version: str) -> dumping.Origin:
-    return dumping.Origin(
-        tool_version=metadata.version("invoke-pipeline"),
-        environment=session.settings.environment,
-        commit="",
-        version=version,
-    )
-
-
-def _as_json(state: object) -> str:
-    import json
-    from dataclasses import asdict
-
-    return json.dumps({"schema_version": 1} | asdict(state), indent=2, sort_keys=True, default=str)  # type: ignore[call-overload]  # a dataclass
+    sealed = write_secrets(session, state, session.root / dumping.secrets_path(work.release.version))
+    return (*(file.path for file in files), *(path.name for path in sealed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from pipeline.errors import Failed, GatewayAnswered, PipelineError, Refused
 from pipeline.gateways.kong.entities import found_route, to_entity, upstream_of
 from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.model.address import GatewayAddress
-from pipeline.model.route import Route
+from pipeline.model.kinds import is_known
+from pipeline.model.route import Excluded, Route
 from pipeline.model.secret import Secret
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -47,6 +49,7 @@ class Replay(ThreadingHTTPServer):
         self.answers: dict[str, Answer] = {}
         self.default = Answer(status=404, body={"message": "Not found"})
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
 
     @property
     def url(self) -> str:
@@ -61,8 +64,10 @@ class _Handler(BaseHTTPRequestHandler):
     def reply(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.headers.append(dict(self.headers))
+        self.server.paths.append(self.path)
         answer = self.server.answers.get(f"{self.command} {self.path}", self.server.default)
-        content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+        body = answer.body() if callable(answer.body) else answer.body
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(content)))
@@ -241,20 +246,89 @@ def test_a_missing_token_is_hinted_at(replay: Replay, gateway: KongGateway) -> N
     assert "KONG_ADMIN_TOKEN" in caught.value.hint
 
 
-def test_what_a_kong_has_and_a_dump_has_not_is_counted(replay: Replay, gateway: KongGateway) -> None:
-    empty: dict[str, object] = {"data": [], "next": None}
+def pages(replay: Replay, **collections: list[dict[str, object]]) -> None:
+    """A Kong that has these collections (`_` for `-`), each on one page."""
     replay.answers["GET /"] = Answer(body={"version": "2.8.5"})
-    replay.answers |= {f"GET /{kind}?size=1000": Answer(body=empty) for kind in ("services", "routes", "upstreams")}
-    replay.answers["GET /plugins?size=1000"] = Answer(body={"data": [{"id": "1"}, {"id": "2"}], "next": None})
-    replay.answers["GET /consumers?size=1000"] = Answer(body={"data": [{"id": "3"}], "next": None})
+    for name, data in {"services": [], "routes": [], **collections}.items():
+        replay.answers[f"GET /{name}?size=1000"] = Answer(body={"data": data, "next": None})
 
-    assert gateway.dump().not_exported == (("consumers", 1), ("plugins", 2))
+
+def test_kinds_that_are_not_known_are_found_by_the_servers_own_list_and_counted(
+    replay: Replay, gateway: KongGateway
+) -> None:
+    pages(replay, sessions=[{"id": "1"}, {"id": "2"}], keys=[{"id": "3"}], tags=[{"id": "4"}])
+    urls = ["/", "/sessions", "/sessions/{sessions}", "/keys", "/keys/{keys}", "/status", "/tags", "/tags/{tags}"]
+    replay.answers["GET /endpoints"] = Answer(body={"data": [*urls, "/services", "/services/{services}"]})
+
+    assert gateway.dump().excluded == (
+        Excluded(kind="keys", count=1, reason="a kind that this toolkit does not know"),
+        Excluded(kind="sessions", count=2, reason="made at run time"),
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_kong_has_these_kinds_that_are_not_known(version: str, replay: Replay, gateway: KongGateway) -> None:
+    pages(replay)
+    listed = next(one for one in exchanges(version, "root_and_status") if one["request"]["path"] == "/endpoints")
+    replay.answers["GET /endpoints"] = Answer(body=listed["response"]["body"])
+
+    gateway.dump()
+
+    asked = {path.partition("?")[0].strip("/") for path in replay.paths}
+    unknown = {"acme_storage", "oauth2_tokens", "sessions", "workspaces"}
+    unknown |= {"vaults-beta"} if version == "2.8.5" else {"filter-chains", "key-sets", "keys"}
+    assert {name for name in asked if name and name != "endpoints" and not is_known(name)} == unknown
+
+
+def test_a_reference_to_nothing_that_stays_is_named_and_left_away(replay: Replay, gateway: KongGateway) -> None:
+    pages(replay, plugins=[{"id": "p", "name": "cors", "service": {"id": "gone"}}, {"id": "q", "name": "cors"}])
+
+    state = gateway.dump()
+
+    assert [one.id for one in state.entities] == ["q"]
+    reason = "refer to what the gateway does not have"
+    assert state.excluded == (Excluded(kind="plugins", count=1, reason=reason),)
+
+
+def test_every_target_is_listed_and_of_an_address_the_newest_counts(replay: Replay, gateway: KongGateway) -> None:
+    pages(replay, upstreams=[{"id": "u", "name": "up"}])
+    targets = [
+        {"id": "1", "target": "h:80", "weight": 5, "created_at": 1.5, "upstream": {"id": "u"}},
+        {"id": "2", "target": "h:80", "weight": 0, "created_at": 2.5, "upstream": {"id": "u"}},
+    ]
+    replay.answers["GET /upstreams/u/targets/all?size=1000"] = Answer(body={"data": targets})
+
+    state = gateway.dump()
+
+    assert [(one.id, one.body["weight"], one.created_at) for one in state.of("targets")] == [("2", 0, 2.5)]
+    assert [(one.kind, one.count) for one in state.excluded] == [("targets", 1)]
+
+
+def test_the_members_of_a_group_are_listed_below_it(replay: Replay, gateway: KongGateway) -> None:
+    pages(replay, consumer_groups=[{"id": "g", "name": "gold"}], consumers=[{"id": "c", "username": "ann"}])
+    replay.answers["GET /consumer_groups/g/consumers?size=1000"] = Answer(body={"consumers": [{"id": "c"}]})
+
+    (member,) = gateway.dump().of("consumer_group_consumers")
+
+    assert member.body == {"consumer": {"id": "c"}, "consumer_group": {"id": "g"}}
+
+
+def test_what_a_servers_schema_marks_is_secret(replay: Replay, gateway: KongGateway) -> None:
+    pages(replay, plugins=[{"id": "p", "name": "http-log", "config": {"http_endpoint": "http://u:p@h", "x": "y"}}])
+    fields = [{"config": {"type": "record", "fields": [{"http_endpoint": {"type": "string", "referenceable": True}}]}}]
+    replay.answers["GET /schemas/plugins/http-log"] = Answer(body={"fields": fields})
+
+    (plugin,) = gateway.dump().entities
+
+    assert plugin.body["config"] == {"http_endpoint": Secret("http://u:p@h"), "x": "y"}
 
 
 def test_a_gateway_that_does_not_hold_still_is_not_dumped(replay: Replay, gateway: KongGateway) -> None:
-    dangling = {"data": [{"id": "r", "service": {"id": "gone"}}], "next": None}
-    replay.answers["GET /services?size=1000"] = Answer(body={"data": [], "next": None})
-    replay.answers["GET /routes?size=1000"] = Answer(body=dangling)
+    pages(replay)
+    numbers = itertools.count()
+    replay.answers["GET /routes?size=1000"] = Answer(
+        body=lambda: {"data": [{"id": f"r{next(numbers)}", "service": {"id": "gone"}}], "next": None}
+    )
 
     with pytest.raises(Failed, match="changed each of 3 times"):
         gateway.dump()

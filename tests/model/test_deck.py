@@ -26,17 +26,20 @@ def test_routes_are_under_their_service_and_detached_ones_apart() -> None:
     assert text == (
         '_format_version: "1.1"\n'
         "routes:\n"
-        "- id: routes-old\n"
+        "- created_at: 7\n"
+        "  id: routes-old\n"
         "  name: old\n"
         "  paths:\n"
         '  - "/old"\n'
         "services:\n"
-        "- host: proxy\n"
+        "- created_at: 7\n"
+        "  host: proxy\n"
         "  id: services-cities\n"
         "  name: cities\n"
         "  port: 80\n"
         "  routes:\n"
-        "  - id: routes-cities\n"
+        "  - created_at: 7\n"
+        "    id: routes-cities\n"
         "    name: cities\n"
         "    paths:\n"
         '    - "/ws/cities"\n'

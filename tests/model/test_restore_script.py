@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model.restore_script import ScriptHeader, entity_counts, only_service, restore_script, wire_json
-from pipeline.model.route import Entity, GatewayIdentity, GatewayState
+from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
 
 HEADER = ScriptHeader(
     subject="the whole gateway",
@@ -22,9 +22,9 @@ def entity(kind: str, name: str, **body: object) -> Entity:
     return Entity(kind=kind, id=f"{kind}-{name}", name=name, body={"name": name, **body}, created_at=7)
 
 
-def state(*entities: Entity, not_exported: tuple[tuple[str, int], ...] = ()) -> GatewayState:
+def state(*entities: Entity, excluded: tuple[Excluded, ...] = ()) -> GatewayState:
     identity = GatewayIdentity(product="kong", version="2.8.5")
-    return GatewayState(identity=identity, entities=entities, not_exported=not_exported)
+    return GatewayState(identity=identity, entities=entities, excluded=excluded)
 
 
 CITIES = entity("services", "cities", host="proxy")
@@ -57,7 +57,9 @@ def test_the_same_state_gives_the_same_bytes_in_whatever_order_it_was_read() -> 
 
 
 def test_the_header_says_from_what_and_how_to_run_it() -> None:
-    text = restore_script(state(CITIES, ROUTE, not_exported=(("plugins", 3),)), HEADER, library="set -eu")
+    text = restore_script(
+        state(CITIES, ROUTE, excluded=(Excluded(kind="plugins", count=3, reason="x"),)), HEADER, library="set -eu"
+    )
 
     assert text.splitlines()[:9] == [
         "#!/bin/sh",
@@ -66,7 +68,7 @@ def test_the_header_says_from_what_and_how_to_run_it() -> None:
         "# Run: KONG_ADMIN_URL=http://127.0.0.1:8001 sh artifacts/createKongApi.0a1b2c3d.sh",
         "# Also: KONG_ADMIN_TOKEN; KONG_CLIENT_CERT, KONG_CLIENT_KEY, KONG_CA_CERT (PEM files);",
         "# FORCE=1 writes to a gateway that carries another environment's name.",
-        "# Not in this file: 3 plugins.",
+        "# Not in this file: 3 plugins (x).",
         "# shellcheck disable=SC2016",
         "",
     ]
@@ -80,10 +82,13 @@ def test_an_entity_carries_its_own_time_of_creation() -> None:
 
 
 def test_a_service_is_its_entity_and_the_routes_that_lead_to_it() -> None:
-    part = only_service(state(ROUTE, DETACHED, OTHER, TOWNS, CITIES, not_exported=(("plugins", 3),)), "cities")
+    part = only_service(
+        state(ROUTE, DETACHED, OTHER, TOWNS, CITIES, excluded=(Excluded(kind="plugins", count=3, reason="x"),)),
+        "cities",
+    )
 
     assert part.entities == (CITIES, ROUTE)
-    assert part.not_exported == ()
+    assert part.excluded == ()
     assert entity_counts(part) == (("services", 1), ("routes", 1))
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +14,25 @@ import pytest
 
 SHELLS = {"dash": ("dash",), "bash": ("bash", "--posix"), "busybox": ("busybox", "sh")}
 
-# Answers `GET /` and the listing as a Kong does, and every PUT with $ANSWER.
+# Answers `GET /` and the listing as a Kong does, and every write with $ANSWER; several writes of one configuration with
+# $STATUS each, up to the first that is an error.
 _STAND_IN = """#!/bin/sh
 set -eu
-if [ "$1" = --version ]; then echo "curl 8 OpenSSL"; exit 0; fi
+if [ "$1" = --version ]; then echo "curl ${CURL_VERSION:-8.0.0} OpenSSL"; exit 0; fi
 configuration=$(cat)
 { printf '%s\\n' "$*"; printf '%s\\n' "$configuration"; printf '\\001'; env; printf '\\0'; } >> "$RECORD"
-nothing='{}' none='{"data":[]}'
+nothing='{}' none='{"data":[]}' status=${STATUS:-200}
 case $configuration in
-*'request = "PUT"'*) printf '%s\\n%s' "${ANSWER:-$nothing}" "${STATUS:-200}" ;;
+*'output = "/dev/null"'*)
+    while [ "${configuration#*write-out}" != "$configuration" ]; do
+        configuration=${configuration#*write-out}
+        printf '%s\\n' "$status"
+        [ "$status" -lt 400 ] || exit 22
+    done ;;
+*'request = "PUT"'* | *'request = "P'*) printf '%s\\n%s' "${ANSWER:-$nothing}" "$status" ;;
 *'/services?'*) printf '%s\\n200' "${LISTING:-$none}" ;;
+*'url = "http://kong:8001/"'*) printf '{"version":"2.8.5"}\\n200' ;;
+*'/basic-auths/'*) printf '{}\\n%s' "${FOUND:-404}" ;;
 *) printf '{"version":"2.8.5"}\\n200' ;;
 esac
 exit "${CURL_EXIT:-0}"
@@ -31,7 +41,7 @@ exit "${CURL_EXIT:-0}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What one call of curl was given: its arguments, its configuration, its environment variables."""
+    """One request that curl was to make: its arguments, its configuration, its environment variables."""
 
     arguments: str
     options: tuple[tuple[str, str], ...]
@@ -72,15 +82,17 @@ class Bench:
     def requests(self) -> list[Request]:
         if not self.record.exists():
             return []
-        return [_request(part) for part in self.record.read_text().split("\0") if part]
+        return [request for part in self.record.read_text().split("\0") if part for request in _requests(part)]
 
 
-def _request(text: str) -> Request:
+def _requests(text: str) -> Iterator[Request]:
+    """One for each that a call of curl was to make."""
     given, _, variables = text.partition("\x01")
-    arguments, *lines = given.rstrip("\n").split("\n")
-    pairs = (line.partition(" = ") for line in lines)
-    options = tuple((name, _value(value)) for name, _, value in pairs)
-    return Request(arguments=arguments, options=options, variables=variables)
+    arguments, _, configuration = given.rstrip("\n").partition("\n")
+    for part in configuration.split("\nnext\n"):
+        pairs = (line.partition(" = ") for line in part.split("\n"))
+        options = tuple((name, _value(value)) for name, _, value in pairs)
+        yield Request(arguments=arguments, options=options, variables=variables)
 
 
 def _value(text: str) -> str:

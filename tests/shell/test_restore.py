@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.edge.library import shell_library
 from pipeline.model.restore_script import ScriptHeader, restore_script
-from pipeline.model.route import Entity, GatewayIdentity, GatewayState
+from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
 
 SHELL_NAMES = ("bash", "busybox", "dash")
 LIBRARY = Path(__file__).parents[2] / "pipeline" / "shell" / "lib.sh"
@@ -49,9 +49,9 @@ HOSTILE = (
 )
 
 
-def state(*entities: Entity, not_exported: tuple[tuple[str, int], ...] = ()) -> GatewayState:
+def state(*entities: Entity, excluded: tuple[Excluded, ...] = ()) -> GatewayState:
     identity = GatewayIdentity(product="kong", version="2.8.5", environments=("stage",))
-    return GatewayState(identity=identity, entities=entities, not_exported=not_exported)
+    return GatewayState(identity=identity, entities=entities, excluded=excluded)
 
 
 def service(name: str = "cities", **body: object) -> Entity:
@@ -59,8 +59,8 @@ def service(name: str = "cities", **body: object) -> Entity:
     return Entity(kind="services", id=f"id-of-{name}", name=name, body=fields, created_at=1795421317)
 
 
-def script(*entities: Entity, header: ScriptHeader = HEADER, not_exported: tuple[tuple[str, int], ...] = ()) -> str:
-    return restore_script(state(*entities, not_exported=not_exported), header, library=shell_library())
+def script(*entities: Entity, header: ScriptHeader = HEADER, excluded: tuple[Excluded, ...] = ()) -> str:
+    return restore_script(state(*entities, excluded=excluded), header, library=shell_library())
 
 
 def test_the_library_and_what_is_generated_from_it_are_clean_for_shellcheck(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_first_error_ends_it_with_the_entity_and_the_answer(bench: Any, shel
     assert "services a could not be restored" in done.stderr
     assert 'answered 409: {"message":"UNIQUE $(x) %s"}' in done.stderr
     assert "0 before it are restored" in done.stderr
-    assert len(bench.requests()) == 3
+    assert [request.option("request") for request in bench.requests()] == ["GET", "GET", "PUT", "PUT", "PUT"]
 
 
 def test_no_answer_is_another_exit_code(bench: Any, shell: str) -> None:
@@ -215,12 +215,14 @@ def test_the_password_of_the_address_is_used_and_not_shown(bench: Any, shell: st
 
 
 def test_what_is_not_exported_is_said_at_the_top_and_on_stderr(bench: Any, shell: str) -> None:
-    text = script(service(), not_exported=(("consumers", 12), ("plugins", 3)))
+    left = (Excluded(kind="sessions", count=12, reason="made at run time"), Excluded(kind="x", count=3, reason="it's"))
+    text = script(service(), excluded=left)
 
     done = bench.run(shell, text)
 
-    assert "\n# Not in this file: 12 consumers.\n# Not in this file: 3 plugins.\n" in text.partition("set -eu")[0]
-    assert done.stderr == "not in this file: 12 consumers\nnot in this file: 3 plugins\n"
+    top = text.partition("set -eu")[0]
+    assert "\n# Not in this file: 12 sessions (made at run time).\n# Not in this file: 3 x (it's).\n" in top
+    assert done.stderr == "not in this file: 12 sessions (made at run time)\nnot in this file: 3 x (it's)\n"
     assert done.returncode == 0
 
 

@@ -97,7 +97,8 @@ class AdminClient:
         query = {"size": str(PAGE_SIZE)} | ({"tags": tags} if tags else {})
         while True:
             page = self._fields(self._http.request("GET", _path(words), query=query), "GET", words)
-            entities = page.get("data")
+            # The members of a group come under their own name (Kong Enterprise).
+            entities = page.get("data", page.get("consumers"))
             # An empty list may come as {} (Kong 2.8: GET /tags/none).
             yield [entity for entity in entities if isinstance(entity, Mapping)] if isinstance(entities, list) else []
             offset = page.get("offset")

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from pipeline.errors import BadInput, Refused
+from pipeline.model.kinds import SERVER_MADE, kind_of
+from pipeline.model.made_up import name_of
 from pipeline.model.plan import Change, Verb
 from pipeline.model.route import PIPELINE_TAG, Entity, FoundRoute, Owner, Route, owner_of, owner_tags, tag_word
+from pipeline.model.secret_fields import Marks, sealed
 
 SERVICES = "services"
 ROUTES = "routes"
 Fields = Mapping[str, object]
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OUR_TAGS = ("env.", "service.", "stack.")
-_SERVER_MADE = ("id", "created_at", "updated_at")
 
 
 def service_fields(wanted: Route, found: Fields | None = None) -> dict[str, object]:
@@ -104,15 +106,17 @@ def upstream_of(service: Fields) -> str:
     return f"{protocol}://{_text(service, 'host')}{ending}{_text(service, 'path')}"
 
 
-def to_entity(kind: str, found: Fields) -> Entity:
-    """An entity of a dump: what the server makes is kept apart."""
+def to_entity(kind: str, found: Fields, marks: Marks = frozenset()) -> Entity:
+    """An entity of a dump: what the server makes is kept apart, secrets are Secrets. `marks` are its schema's."""
+    row = kind_of(kind)
     created_at = found.get("created_at")
+    left = (*SERVER_MADE, *row.server_made)
     return Entity(
         kind=kind,
         id=str(found["id"]),
-        name=_text(found, "name"),
-        body={key: value for key, value in sorted(found.items()) if key not in _SERVER_MADE},
-        created_at=int(created_at) if isinstance(created_at, int | float) else 0,
+        name=name_of(found),
+        body=sealed(row, {key: value for key, value in sorted(found.items()) if key not in left}, marks),
+        created_at=created_at if isinstance(created_at, int | float) else 0,
     )
 
 

@@ -16,33 +16,13 @@ from pipeline.gateways.kong.entities import (
     plan_changes,
     refuse_foreign,
     service_id,
-    tags_of,
-    to_entity,
 )
+from pipeline.gateways.kong.listing import environments, read_state
 from pipeline.gateways.kong.writes import Writes
 from pipeline.model.address import GatewayAddress
 from pipeline.model.clock import Clock
 from pipeline.model.plan import Change
-from pipeline.model.route import PIPELINE_TAG, FoundRoute, GatewayIdentity, GatewayState, Route, owner_of
-
-NOT_EXPORTED = (
-    "plugins",
-    "consumers",
-    "consumer_groups",
-    "key-auths",
-    "basic-auths",
-    "hmac-auths",
-    "jwts",
-    "oauth2",
-    "acls",
-    "upstreams",
-    "certificates",
-    "snis",
-    "ca_certificates",
-    "vaults",
-    "vaults-beta",
-)
-_TRIES = 3
+from pipeline.model.route import PIPELINE_TAG, FoundRoute, GatewayIdentity, GatewayState, Route
 
 
 class KongGateway:
@@ -56,7 +36,7 @@ class KongGateway:
         """As Gateway.identity; two requests, one more for each further thousand services of ours."""
         version = str(self._admin.root()["version"])
         ours = self._list(SERVICES, tags=PIPELINE_TAG)
-        return GatewayIdentity(product="kong", version=version, environments=_environments(ours))
+        return GatewayIdentity(product="kong", version=version, environments=environments(ours))
 
     def routes(self) -> tuple[FoundRoute, ...]:
         """As Gateway.routes, sorted by name and id: two requests, one more for each further thousand."""
@@ -89,28 +69,8 @@ class KongGateway:
         self._writes.revert(changes)
 
     def dump(self) -> GatewayState:
-        """As Gateway.dump; what is not exported yet is counted.
-
-        A route that was listed after its service had been created or removed would lead nowhere: then both are listed
-        again, and Failed says so when the gateway does not hold still.
-        """
-        for _ in range(_TRIES):
-            services, routes = self._list(SERVICES), self._list(ROUTES)
-            known = {str(service["id"]) for service in services} | {""}
-            if all(service_id(route) in known for route in routes):
-                break
-        else:
-            raise Failed(
-                f"the gateway at {self._admin.url} changed each of {_TRIES} times while it was read",
-                hint="Run it again when nobody writes to the gateway.",
-            )
-        entities = [to_entity(SERVICES, found) for found in services] + [to_entity(ROUTES, found) for found in routes]
-        version = str(self._admin.root()["version"])
-        return GatewayState(
-            identity=GatewayIdentity(product="kong", version=version, environments=_environments(services)),
-            entities=tuple(sorted(entities, key=lambda entity: (entity.kind, entity.name, entity.id))),
-            not_exported=self._counts(),
-        )
+        """As Gateway.dump; the requests are listed at `read_state`."""
+        return read_state(self._admin)
 
     def close(self) -> None:
         """Lets the connection go."""
@@ -137,12 +97,3 @@ class KongGateway:
                 hint=f"Restore the gateway from its last artifact, or remove the route {found['id']}.",
             )
         return found
-
-    def _counts(self) -> tuple[tuple[str, int], ...]:
-        listings = ((kind, self._admin.listing(kind)) for kind in NOT_EXPORTED)
-        return tuple(sorted((kind, len(found)) for kind, found in listings if found))
-
-
-def _environments(services: tuple[Fields, ...]) -> tuple[str, ...]:
-    owners = (owner_of(tags_of(service)) for service in services)
-    return tuple(sorted({owner.environment for owner in owners if owner.environment}))

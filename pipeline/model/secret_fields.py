@@ -1,0 +1,180 @@
+"""Secrets inside of entities: found by field, named as variables, filled in again. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pipeline.model.kinds import Kind, kind_of
+from pipeline.model.route import Entity, GatewayState
+from pipeline.model.secret import Secret
+
+Path = tuple[str | int, ...]
+Marks = frozenset[tuple[str, ...]]
+"""Fields that the server's own schema calls secret: names from the entity down, `*` for any element."""
+
+_SECRET_NAME = re.compile(
+    r"(^|_)(password|passwd|passphrase|secret|secrets|token|credentials?|private_?key|api_?key|secret_?key"
+    r"|access_?key|license_?key|account_?key|aws_key|account_password)$"
+)
+_REFERENCE = re.compile(r"\{vault://.*\}", re.DOTALL)
+_OWNER_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """Where a file has no secret: the name of the variable that holds it."""
+
+    name: str
+
+
+Hidden = Secret | Variable
+
+
+def sealed(kind: Kind, body: Mapping[str, object], marks: Marks = frozenset()) -> dict[str, object]:
+    """The body with its secrets as Secret. A reference to a vault is none: it is restored as it is."""
+    found = dict(body)
+    for name in kind.secrets:
+        value = found.get(name)
+        if isinstance(value, str) and value and not _REFERENCE.fullmatch(value):
+            found[name] = Secret(value)
+    for name in kind.hides_secrets:
+        if isinstance(found.get(name), Mapping):
+            found[name] = _seal(found[name], (name,), marks, inside=False)
+    return found
+
+
+def _seal(value: object, path: tuple[str, ...], marks: Marks, *, inside: bool) -> object:
+    if isinstance(value, Mapping):
+        return {
+            key: _seal(one, (*path, str(key)), marks, inside=inside or _is_secret((*path, str(key)), marks))
+            for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_seal(one, (*path, "*"), marks, inside=inside or (*path, "*") in marks) for one in value]
+    if inside and isinstance(value, str) and value and not _REFERENCE.fullmatch(value):
+        return Secret(value)
+    return value
+
+
+def _is_secret(path: tuple[str, ...], marks: Marks) -> bool:
+    return path in marks or (*path[:-1], "*") in marks or _SECRET_NAME.search(path[-1]) is not None
+
+
+def schema_marks(schema: object, path: tuple[str, ...] = ()) -> Marks:
+    """The fields that a Kong's schema (`{"fields": [{name: {…}}]}`) marks as encrypted or referenceable."""
+    found: set[tuple[str, ...]] = set()
+    fields = schema.get("fields") if isinstance(schema, Mapping) else None
+    for one in fields if isinstance(fields, list) else ():
+        for name, described in one.items() if isinstance(one, Mapping) else ():
+            found |= _marks_of(described, (*path, str(name)))
+    return frozenset(found)
+
+
+def _marks_of(described: object, path: tuple[str, ...]) -> set[tuple[str, ...]]:
+    if not isinstance(described, Mapping):
+        return set()
+    found = {path} if described.get("encrypted") or described.get("referenceable") else set()
+    found |= schema_marks(described, path)
+    for inner in ("elements", "values"):
+        found |= _marks_of(described.get(inner), (*path, "*"))
+    return found
+
+
+def hidden_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Hidden]]:
+    """Every secret and variable below a value, with the way to it, in the order of keys."""
+    if isinstance(value, Secret | Variable):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from hidden_in(value[key], (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, one in enumerate(value):
+            yield from hidden_in(one, (*path, index))
+
+
+def with_hidden(value: object, change: Callable[[Path, Hidden], object], path: Path = ()) -> object:
+    """The value with each secret and variable replaced by what `change` makes of it; plain JSON types otherwise."""
+    if isinstance(value, Secret | Variable):
+        return change(path, value)
+    if isinstance(value, Mapping):
+        return {str(key): with_hidden(one, change, (*path, key)) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_hidden(one, change, (*path, index)) for index, one in enumerate(value)]
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """One secret of a state: whose, where in it, and the variable that stands for it in files. `reissues`: the server
+    gives a hash only, the variable would hold a new password."""
+
+    entity: Entity
+    path: Path
+    variable: str
+    value: Hidden
+    reissues: bool
+
+
+def named_secrets(state: GatewayState) -> tuple[Named, ...]:
+    """Every secret of a state with its variable: the same for the same entity, no two alike, sorted by name."""
+    owners = {entity.id: entity.name for entity in state.entities if entity.kind == "consumers"}
+    found = [
+        (entity, path, value, _words(entity, path, owners))
+        for entity in state.entities
+        for path, value in hidden_in(entity.body)
+    ]
+    counts = Counter(_variable(entity, words, 8) for entity, _, _, words in found)
+    named = []
+    for entity, path, value, words in found:
+        short = _variable(entity, words, 8)
+        name = short if counts[short] == 1 else _variable(entity, words, 64)
+        if isinstance(value, Variable):
+            name = value.name
+        reissues = str(path[0]) in kind_of(entity.kind).hashed
+        named.append(Named(entity=entity, path=path, variable=name, value=value, reissues=reissues))
+    return tuple(sorted(named, key=lambda one: (one.variable, one.entity.id)))
+
+
+def filled(
+    state: GatewayState, find: Callable[[str], Secret | None]
+) -> tuple[GatewayState, tuple[str, ...], tuple[Entity, ...]]:
+    """The state with its variables' values, the names of those that are missing, and the entities that lack no more
+    than a value which the server hashes: those are restored by a new one or not at all, and not among the state's."""
+    entities: list[Entity] = []
+    refused: list[Entity] = []
+    missing: set[str] = set()
+    for entity in state.entities:
+        kind = kind_of(entity.kind)
+        lacking: list[Path] = []
+
+        def value_of(path: Path, hidden: Hidden, lacking: list[Path] = lacking) -> object:
+            value = find(hidden.name) if isinstance(hidden, Variable) else hidden
+            if value is None:
+                lacking.append(path)
+            return value or hidden
+
+        body = with_hidden(entity.body, value_of) if any(hidden_in(entity.body)) else entity.body
+        needed = [path for path in lacking if str(path[0]) not in kind.hashed]
+        missing |= {value.name for path, value in hidden_in(body) if path in needed and isinstance(value, Variable)}
+        changed = replace(entity, body=body) if isinstance(body, dict) else entity
+        (refused if lacking and not needed else entities).append(changed)
+    return replace(state, entities=tuple(entities)), tuple(sorted(missing)), tuple(refused)
+
+
+def _words(entity: Entity, path: Path, owners: Mapping[str, str]) -> tuple[str, str]:
+    """Owner and field, as words of a variable's name."""
+    consumer = entity.body.get("consumer")
+    owner = owners.get(str(consumer.get("id")), "") if isinstance(consumer, Mapping) else ""
+    kind = kind_of(entity.kind)
+    several = len(kind.secrets) > 1 or kind.hides_secrets
+    return owner or entity.name, "_".join(map(str, path)) if several else ""
+
+
+def _variable(entity: Entity, words: tuple[str, str], length: int) -> str:
+    owner, field = words
+    short_id = entity.id.replace("-", "")[:length]
+    parts = ("KONG_SECRET", kind_of(entity.kind).word, owner[:_OWNER_LENGTH], short_id, field)
+    return re.sub(r"[^A-Z0-9]+", "_", "_".join(part for part in parts if part).upper()).rstrip("_")
