@@ -133,6 +133,42 @@ def dump(
     return go.dump(environment, form=format, output=output, with_secrets=with_secrets)
 
 
+@task(
+    positional=["file"],
+    help={
+        "file": "a restore script, JSON or decK file",
+        "environment": ENVIRONMENT,
+        "latest": "take the newest artifact of a whole gateway",
+        "exact": "also delete what is ours by its tags and not in the file",
+        "all": "with --exact: delete everything that is not in the file",
+        "transactional": "put everything back when something fails",
+        "keep-going": "go on with the rest when something fails",
+        "secrets": "the decrypted file of secrets",
+        "force": "write to another environment's gateway all the same",
+        "check": CHECK,
+    },
+)
+@verb
+def restore(
+    c: Context,
+    file: str | None = None,
+    environment: str | None = None,
+    latest: bool = False,
+    exact: bool = False,
+    all: bool = False,
+    transactional: bool = False,
+    keep_going: bool = False,
+    secrets: str = "",
+    force: bool = False,
+    check: bool = False,
+) -> int:
+    """Bring a gateway back from a file: create and change what differs, delete nothing unless told to."""
+    from pipeline.verbs import restore as go
+
+    flags = go.Flags(exact, all, transactional, keep_going, secrets, force)
+    return go.restore(c, file, environment, latest=latest, check=check, flags=flags)
+
+
 @task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})
 @verb
 def doctor(c: Context, environment: str | None = None, json: bool = False, jq: str = "") -> int:
@@ -169,5 +205,5 @@ def lab_status(c: Context, environment: str | None = None, json: bool = False) -
     return go.status(environment, json=json)
 
 
-ns = Collection(build, deploy, register, release, status, logs, lock, dump, doctor)
+ns = Collection(build, deploy, register, release, status, logs, lock, dump, restore, doctor)
 ns.add_collection(Collection("lab", lab_up, lab_down, lab_status))

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pipeline.builders.base import Builder, ImageStore
     from pipeline.builders.docker_images import DockerImages
     from pipeline.edge.engine import EngineClients
-    from pipeline.gateways.base import Front, Gateway
+    from pipeline.gateways.base import Front, Gateway, Restorer
+    from pipeline.gateways.kong.services_routes import KongGateway
     from pipeline.lab.container import LabGateway
     from pipeline.ledgers.base import Leases, Records
     from pipeline.platforms.base import Platform
@@ -187,6 +188,14 @@ class Session:
 
     @cached_property
     def gateway(self) -> Gateway:
+        return self._kong
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        return self._kong.restorer
+
+    @cached_property
+    def _kong(self) -> KongGateway:
         from pipeline.gateways.kong.services_routes import KongGateway
 
         if not self.settings.gateway.admin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.edge.files import read_file
@@ -17,6 +17,16 @@ _AGE = b"age-encryption.org/"
 def revealed(value: object) -> object:
     """The value with its secrets in clear text, for a document that leaves for where they belong."""
     return with_hidden(value, lambda _, hidden: hidden.reveal() if isinstance(hidden, Secret) else None)
+
+
+def in_clear(find: Callable[[str], Secret | None]) -> Callable[[str], str | None]:
+    """The texts of variables, for a format that may have them anywhere."""
+
+    def text(name: str) -> str | None:
+        secret = find(name)
+        return None if secret is None else secret.reveal()
+
+    return text
 
 
 def encrypted(content: bytes, recipients: Sequence[str]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pipeline.model.check import Answer, Question
 from pipeline.model.plan import Change
+from pipeline.model.restoration import Step
 from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
 
 
@@ -39,6 +40,25 @@ class Gateway(Protocol):
 
     def dump(self) -> GatewayState:
         """Everything that it holds, sorted, without clocks, consistent in itself. Reads only."""
+
+
+class Restorer(Protocol):
+    """A gateway as a restore writes to it. Used by several threads at once; every method may raise Unreachable, and
+    GatewayAnswered for a refusal."""
+
+    def require_writable(self) -> None:
+        """Refused for a gateway that takes no changes. Reads only."""
+
+    def write(self, step: Step) -> None:
+        """Does one step of a plan. A write of which it is unclear whether it acted is looked up before it is sent a
+        second time. Done twice, the second writes the same values again."""
+
+    def undo(self, step: Step) -> None:
+        """Makes the step's entity what it was before, whether or not the step was done. A second call changes
+        nothing."""
+
+    def holds(self, step: Step) -> bool:
+        """Whether the step's entity is as after the step (a hash counts as equal). Reads only."""
 
 
 class Front(Protocol):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.errors import GatewayAnswered, Refused, Unreachable
 from pipeline.model.check import Answer, Question
 from pipeline.model.plan import Change, Verb
+from pipeline.model.restoration import Act, Step, differences
 from pipeline.model.route import (
     Entity,
     FoundRoute,
@@ -26,13 +28,17 @@ Backend = Callable[[str, Question], Answer]
 
 
 class MemoryGateway:
-    """Keeps what it is told. `writes` counts them; `fail_at` makes the write of that number (from 1) be refused."""
+    """A gateway and its restorer (gateways.base) that keeps what it is told. `writes` counts them;
+    `fail_at` makes the write of that number (from 1) be refused."""
 
-    def __init__(self, *, fail_at: int = 0) -> None:
+    def __init__(self, *, fail_at: int = 0, read_only: bool = False) -> None:
         self.writes = 0
+        self.read_only = read_only
         self.fail_at = fail_at
         self._services: dict[str, Fields] = {}
         self._routes: dict[str, Fields] = {}
+        self._others: dict[tuple[str, str], Entity] = {}
+        self._lock = threading.Lock()
         self._times = itertools.count(1)
 
     def add_foreign(self, name: str, path: str, upstream: str, tags: tuple[str, ...] = ()) -> None:
@@ -88,17 +94,61 @@ class MemoryGateway:
 
     def dump(self) -> GatewayState:
         entities = [
-            Entity(
-                kind=kind,
-                id=str(fields["id"]),
-                name=name,
-                body={"name": name} | {key: value for key, value in fields.items() if key not in ("id", "created_at")},
-                created_at=int(str(fields["created_at"])),
-            )
+            self._entity(kind, name, fields)
             for kind in ("routes", "services")
             for name, fields in sorted(self._kept(kind).items())
         ]
+        entities = sorted((*entities, *self._others.values()), key=lambda one: (one.kind, one.name, one.id))
         return GatewayState(identity=self.identity(), entities=tuple(entities))
+
+    def require_writable(self) -> None:
+        if self.read_only:
+            raise Refused("this gateway takes no changes", hint="It was told to.")
+
+    def write(self, step: Step) -> None:
+        with self._lock:
+            self.writes += 1
+            if self.writes == self.fail_at:
+                raise GatewayAnswered(f"{step.label} refused", hint="This gateway was told to.", status=400, body=None)
+            self._put_entity(step.entity, None if step.act is Act.DELETE else step.entity)
+
+    def undo(self, step: Step) -> None:
+        with self._lock:
+            self._put_entity(step.before or step.entity, step.before)
+
+    def holds(self, step: Step) -> bool:
+        there = {(one.kind, one.id): one for one in self.dump().entities}
+        found = there.get((step.entity.kind, step.entity.id))
+        if step.act is Act.DELETE or found is None:
+            return (found is None) is (step.act is Act.DELETE)
+        return not differences(step.entity, found)
+
+    def _entity(self, kind: str, name: str, fields: Fields) -> Entity:
+        body = {"name": name} | {key: value for key, value in fields.items() if key not in ("id", "created_at")}
+        if kind == "routes":
+            parent = self._services.get(str(fields.get("service")))
+            body["service"] = {"id": parent["id"]} if parent else None
+        created_at = int(str(fields["created_at"]))
+        return Entity(kind=kind, id=str(fields["id"]), name=name, body=body, created_at=created_at)
+
+    def _put_entity(self, old: Entity, new: Entity | None) -> None:
+        """In place of what has the id of `old`."""
+        if old.kind not in ("routes", "services"):
+            self._others.pop((old.kind, old.id), None)
+            if new is not None:
+                self._others[new.kind, new.id] = new
+            return
+        kept = self._kept(old.kind)
+        for name in [name for name, fields in kept.items() if fields["id"] == old.id]:
+            del kept[name]
+        if new is None:
+            return
+        fields = {key: tuple(one) if isinstance(one, list) else one for key, one in new.body.items() if key != "name"}
+        if old.kind == "routes":
+            parent = new.body.get("service")
+            key = parent.get("id") if isinstance(parent, Mapping) else None
+            fields["service"] = next((name for name, one in self._services.items() if one["id"] == key), "")
+        kept[new.name or new.id] = {**fields, "id": new.id, "created_at": new.created_at}
 
     def _kept(self, kind: str) -> dict[str, Fields]:
         return self._services if kind == "services" else self._routes

@@ -20,7 +20,8 @@ def deck_file(state: GatewayState) -> str:
     """The state file: sorted, without what is not set, ids and times of creation kept (by those Kong decides between
     equal routes). Same state, same bytes. A secret is `${{ env "DECK_…" }}`.
 
-    The format cannot say that a plugin's field is null although its default is not.
+    The format cannot say that a plugin's field is null although its default is not, nor that a secret ends in several
+    line ends.
     """
     variables = {
         (one.entity.kind, one.entity.id, one.path): deck_variable(one.variable) for one in named_secrets(state)

@@ -18,7 +18,9 @@ from pipeline.model.secret_fields import Variable, sealed
 _HINT = "docs of decK, `deck gateway dump`, describe what a state file may hold."
 _BY_DECK = {kind.deck: kind for kind in KINDS if not kind.membership}
 _META = ("_format_version", "_info", "_workspace", "_plugin_configs", "_konnect")
-# Fields whose default is not null: one that is absent in a whole entity is null there.
+# Fields whose default is not null: one that is absent in a whole entity is null there. Kong before 2.0 knows no
+# path_handling: routes of later ones show it by another field.
+_PATH_HANDLING = ("routes", "request_buffering")
 _DEFAULTED = {
     "services": ("retries", "connect_timeout", "write_timeout", "read_timeout"),
     "routes": ("regex_priority", "path_handling"),
@@ -182,7 +184,7 @@ def _entity(draft: _Draft, known: Mapping[tuple[str, str], str], present: set[tu
     given, created_at = fields.pop("id", None), fields.pop("created_at", None)
     whole = isinstance(created_at, int | float)
     for name in _DEFAULTED.get(kind.name, ()) if whole else ():
-        if name not in fields and (kind.name, name) in present:
+        if name not in fields and (name != "path_handling" or _PATH_HANDLING in present):
             fields[name] = None
     body = sealed(kind, {key: value for key, value in fields.items() if key not in SERVER_MADE})
     entity = Entity(kind=kind.name, id=str(given or ""), name=name_of(body), body=body, partial=not whole)

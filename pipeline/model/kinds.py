@@ -14,9 +14,10 @@ class Kind:
     `parent` is the field that says below which entity it is listed and written, for those that have no collection of
     their own; `listing` its words there. `references` are fields that hold `{"id": …}`, `lists` fields that hold ids;
     both name the kind that is meant. `key` is what tells two of them apart for people. `server_made` fields are in no
-    dump, `volatile` ones are and count as equal. `secrets` are fields that nobody may see, `hashed` those of them that
-    the server hashes on every write and gives back as a hash only; `hides_secrets` has secrets below these fields, too.
-    `word` stands in variables' names, `deck` is where decK keeps it: collection, or field below `deck_parent`.
+    dump, `volatile` ones are and count as equal, `nullable` ones are unset where a file does not name them. `secrets`
+    are fields that nobody may see, `hashed` those of them that the server hashes on every write and gives back as a
+    hash only; `hides_secrets` has secrets below these fields, too. `word` stands in variables' names, `deck` is where
+    decK keeps it: a collection, or a field below `deck_parent`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Kind:
     listing: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
+    nullable: tuple[str, ...] = ("tags",)
     server_made: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -55,10 +57,31 @@ KINDS: tuple[Kind, ...] = (
         word="service",
         references={"client_certificate": "certificates"},
         lists={"ca_certificates": "ca_certificates"},
+        nullable=("path", "client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates", "tags", "name"),
         deck="services",
     ),
-    Kind(name="routes", word="route", references={"service": "services"}, deck="routes", deck_parent="service"),
-    Kind(name="upstreams", word="upstream", references={"client_certificate": "certificates"}, deck="upstreams"),
+    Kind(
+        name="routes",
+        word="route",
+        references={"service": "services"},
+        nullable=("name", "methods", "hosts", "paths", "headers", "snis", "sources", "destinations", "tags", "service"),
+        deck="routes",
+        deck_parent="service",
+    ),
+    Kind(
+        name="upstreams",
+        word="upstream",
+        references={"client_certificate": "certificates"},
+        nullable=(
+            "hash_on_header",
+            "hash_fallback_header",
+            "hash_on_cookie",
+            "host_header",
+            "client_certificate",
+            "tags",
+        ),
+        deck="upstreams",
+    ),
     Kind(
         name="targets",
         word="target",
@@ -82,10 +105,17 @@ KINDS: tuple[Kind, ...] = (
             "consumer": "consumers",
             "consumer_group": "consumer_groups",
         },
+        nullable=("service", "route", "consumer", "consumer_group", "instance_name", "ordering", "tags"),
         hides_secrets=("config",),
         deck="plugins",
     ),
-    Kind(name="consumers", word="consumer", key=("username", "custom_id"), deck="consumers"),
+    Kind(
+        name="consumers",
+        word="consumer",
+        key=("username", "custom_id"),
+        nullable=("username", "custom_id", "tags"),
+        deck="consumers",
+    ),
     _credential(
         "key-auths", "key-auth", "keyauth_credentials", key=("consumer", "key"), secrets=("key",), volatile=("ttl",)
     ),
@@ -120,6 +150,7 @@ KINDS: tuple[Kind, ...] = (
         key=("cert",),
         # The names are entities of their own.
         server_made=("snis",),
+        nullable=("cert_alt", "key_alt", "tags"),
         secrets=("key", "key_alt"),
         deck="certificates",
     ),

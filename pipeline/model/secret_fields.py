@@ -138,30 +138,27 @@ def named_secrets(state: GatewayState) -> tuple[Named, ...]:
     return tuple(sorted(named, key=lambda one: (one.variable, one.entity.id)))
 
 
-def filled(
-    state: GatewayState, find: Callable[[str], Secret | None]
-) -> tuple[GatewayState, tuple[str, ...], tuple[Entity, ...]]:
-    """The state with its variables' values, the names of those that are missing, and the entities that lack no more
-    than a value which the server hashes: those are restored by a new one or not at all, and not among the state's."""
-    entities: list[Entity] = []
-    refused: list[Entity] = []
+def filled(state: GatewayState, find: Callable[[str], Secret | None]) -> tuple[GatewayState, tuple[str, ...]]:
+    """The state with its variables' values, and the names of those that are missing. One that stands for what the
+    server hashes is not missing: its entity keeps the Variable, and is restored only where it is already."""
     missing: set[str] = set()
-    for entity in state.entities:
-        kind = kind_of(entity.kind)
-        lacking: list[Path] = []
 
-        def value_of(path: Path, hidden: Hidden, lacking: list[Path] = lacking) -> object:
+    def complete(entity: Entity) -> Entity:
+        def value_of(path: Path, hidden: Hidden) -> object:
             value = find(hidden.name) if isinstance(hidden, Variable) else hidden
-            if value is None:
-                lacking.append(path)
+            if value is None and isinstance(hidden, Variable) and str(path[0]) not in kind_of(entity.kind).hashed:
+                missing.add(hidden.name)
             return value or hidden
 
         body = with_hidden(entity.body, value_of) if any(hidden_in(entity.body)) else entity.body
-        needed = [path for path in lacking if str(path[0]) not in kind.hashed]
-        missing |= {value.name for path, value in hidden_in(body) if path in needed and isinstance(value, Variable)}
-        changed = replace(entity, body=body) if isinstance(body, dict) else entity
-        (refused if lacking and not needed else entities).append(changed)
-    return replace(state, entities=tuple(entities)), tuple(sorted(missing)), tuple(refused)
+        return replace(entity, body=body) if isinstance(body, dict) else entity
+
+    return replace(state, entities=tuple(map(complete, state.entities))), tuple(sorted(missing))
+
+
+def lacks_secret(entity: Entity) -> bool:
+    """Whether a variable of it is still without its value."""
+    return any(isinstance(hidden, Variable) for _, hidden in hidden_in(entity.body))
 
 
 def _words(entity: Entity, path: Path, owners: Mapping[str, str]) -> tuple[str, str]:

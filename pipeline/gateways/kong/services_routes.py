@@ -18,6 +18,7 @@ from pipeline.gateways.kong.entities import (
     service_id,
 )
 from pipeline.gateways.kong.listing import environments, read_state
+from pipeline.gateways.kong.restorer import KongRestorer
 from pipeline.gateways.kong.writes import Writes
 from pipeline.model.address import GatewayAddress
 from pipeline.model.clock import Clock
@@ -31,6 +32,7 @@ class KongGateway:
     def __init__(self, address: GatewayAddress, *, clock: Clock, patience: Patience | None = None) -> None:
         self._admin = AdminClient(address, clock=clock, patience=patience)
         self._writes = Writes(self._admin)
+        self.restorer = KongRestorer(self._admin)
 
     def identity(self) -> GatewayIdentity:
         """As Gateway.identity; two requests, one more for each further thousand services of ours."""

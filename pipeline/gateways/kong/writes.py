@@ -62,7 +62,7 @@ class Writes:
         try:
             self._send(change)
         except (Unreachable, GatewayAnswered) as error:
-            if not _unclear(error):
+            if not unclear(error):
                 raise
             if not self._holds(change):
                 self._write_again(change)
@@ -71,7 +71,7 @@ class Writes:
         try:
             self._send(change)
         except (Unreachable, GatewayAnswered) as error:
-            if not _unclear(error) or not self._holds(change):
+            if not unclear(error) or not self._holds(change):
                 raise
 
     def _send(self, change: Change) -> None:
@@ -89,7 +89,7 @@ class Writes:
     def _failure(self, error: PipelineError, begun: Sequence[Change]) -> PipelineError:
         """The error with the whole truth. A write that the server refused has nothing to be put back."""
         failed = begun[-1]
-        result = self._put_back(begun if _unclear(error) else begun[:-1])
+        result = self._put_back(begun if unclear(error) else begun[:-1])
         what = f"{failed.label} could not be written: {error.what} – {result.words()}"
         if isinstance(error, GatewayAnswered):
             return GatewayAnswered(what, hint=error.hint, status=error.status, body=error.body)
@@ -130,7 +130,7 @@ class Writes:
                 raise
 
 
-def _unclear(error: PipelineError) -> bool:
+def unclear(error: PipelineError) -> bool:
     """Whether the server may have acted: its answer was lost or made no sense, or someone before it answered for it.
     429 ends a row of tries of which an earlier one may have been lost."""
     if isinstance(error, GatewayAnswered):
