@@ -127,16 +127,21 @@ def unreachable(url: str, lost: Lost) -> Unreachable:
     return Unreachable(f"{url} does not answer: {lost.reason}", hint=hint)
 
 
-def open_session(access: Access) -> requests.Session:
-    """A session that trusts and sends exactly what `access` says. Raises BadInput for a file that cannot be read and
-    for a token that cannot be a header."""
-    import requests
-
+def require_files(access: Access) -> None:
+    """Raises BadInput for a file that cannot be read."""
     for file in (access.ca_file, access.client_cert, access.client_key):
         if file and not os.access(file, os.R_OK):
             raise BadInput(
                 f"the file {file} cannot be read", hint="It is named as a CA, a certificate or a key: mend it."
             )
+
+
+def open_session(access: Access) -> requests.Session:
+    """A session that trusts and sends exactly what `access` says. Raises BadInput for a file that cannot be read and
+    for a token that cannot be a header."""
+    import requests
+
+    require_files(access)
     session = requests.Session()
     session.trust_env = False
     session.headers["User-Agent"] = "invoke-pipeline"
@@ -144,7 +149,7 @@ def open_session(access: Access) -> requests.Session:
     if access.client_cert:
         session.cert = (access.client_cert, access.client_key) if access.client_key else access.client_cert
     if access.token and access.token_header:
-        session.headers[access.token_header] = _header_value(access)
+        session.headers[access.token_header] = header_value(access)
     parts = urlsplit(access.url)
     if parts.username is not None:
         session.auth = (unquote(parts.username), unquote(parts.password or ""))
@@ -185,8 +190,9 @@ def _read(response: requests.Response, limits: Limits) -> bytes:
     return b"".join(parts)[: limits.size]
 
 
-def _header_value(access: Access) -> str:
-    """Checked here, because the library's own error shows the value. File variables end in a line end: it is cut."""
+def header_value(access: Access) -> str:
+    """The token as a header has it. Checked here, because the library's own error shows the value. File variables end
+    in a line end: it is cut."""
     value = access.token.reveal().strip()
     if not (value.isascii() and value.isprintable()):
         raise BadInput(

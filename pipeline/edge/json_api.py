@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-from pipeline.edge.http import (
-    Access,
-    Limits,
-    Lost,
-    NeverSent,
-    Outgoing,
-    Untrusted,
-    open_session,
-    send,
-    shown_url,
-    unreachable,
-    without_user,
-)
+import msgspec
+
+from pipeline.edge.connection import Connection, Received
+from pipeline.edge.http import Access, Limits, Lost, NeverSent, Untrusted, shown_url, unreachable
 from pipeline.errors import GatewayAnswered
 from pipeline.model.clock import Clock, Deadline
-
-if TYPE_CHECKING:
-    import requests
 
 _REPEATABLE = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
 _BUSY = (429, 502, 503, 504)
@@ -51,7 +38,7 @@ class Reply:
 
 
 class JsonClient:
-    """Requests to one API, each thread's over a connection that is kept.
+    """Requests to one API over connections that are kept, one for each thread that asks at a time.
 
     GET, PUT, DELETE are repeated after a lost connection and after 429, 502, 503, 504 (Retry-After honoured), PATCH and
     POST only where the server cannot have acted: connection not made, or 429. Redirects are not followed.
@@ -62,8 +49,7 @@ class JsonClient:
         self._access = access
         self._clock = clock
         self._patience = patience or Patience()
-        self._own = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._free: list[Connection] = []
 
     def request(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Reply:
         """One answer, whatever its status below 600 but a redirect. `path` begins with a slash and is escaped already.
@@ -72,61 +58,71 @@ class JsonClient:
         """
         deadline = Deadline(self._clock, self._patience.total)
         pause = self._patience.first_pause
+        target = f"{path}?{urlencode(query)}" if query else path
+        content = None if body is None else _encoded(body)
         for left in range(self._patience.tries - 1, -1, -1):
             try:
-                response, content = self._once(method, path, query, body, deadline)
+                received = self._once(method, target, content, deadline)
             except Lost as lost:
                 repeatable = isinstance(lost, NeverSent) or method in _REPEATABLE
                 if left == 0 or deadline.passed or not repeatable or isinstance(lost, Untrusted):
                     raise unreachable(self.url + path, lost) from lost
                 wait = pause
             else:
-                repeatable = method in _REPEATABLE or response.status_code == 429
-                wait = _retry_after(response, pause)
-                if response.status_code not in _BUSY or not repeatable or left == 0 or wait >= deadline.left:
-                    return _reply(self.url + path, response, content)
+                repeatable = method in _REPEATABLE or received.status == 429
+                wait = _retry_after(received, pause)
+                if received.status not in _BUSY or not repeatable or left == 0 or wait >= deadline.left:
+                    return _reply(self.url + path, received)
             deadline.pause(wait)
             pause *= 2
         raise unreachable(self.url + path, Lost("it was not asked"))
 
     def close(self) -> None:
         """Lets the connections go; the next request opens one again."""
-        while self._sessions:
-            self._sessions.pop().close()
-        self._own = threading.local()
+        while self._free:
+            self._free.pop().close()
 
-    def _once(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: object, deadline: Deadline
-    ) -> tuple[requests.Response, bytes]:
-        session: requests.Session | None = getattr(self._own, "session", None)
-        if session is None:
-            session = self._own.session = open_session(self._access)
-            self._sessions.append(session)
-        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"})
-        outgoing = Outgoing(
-            method=method,
-            url=without_user(self._access.url).rstrip("/") + path,
-            headers=headers,
-            query=query,
-            body=None if body is None else json.dumps(body).encode(),
-        )
+    def _once(self, method: str, target: str, content: bytes | None, deadline: Deadline) -> Received:
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            connection = Connection(self._access)
         silence = max(0.001, min(self._patience.read, deadline.left))
         limits = Limits(connect=self._patience.connect, silence=silence, end=deadline)
-        return send(session, outgoing, limits)
+        try:
+            return connection.exchange(method, target, content, limits)
+        finally:
+            self._free.append(connection)
 
 
-def _reply(url: str, response: requests.Response, content: bytes) -> Reply:
-    status = response.status_code
-    kind = response.headers.get("Content-Type", "no content type")
+def _encoded(body: object) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        # Half of a pair of surrogates: a server may have it, and only \ud800 can say it.
+        return json.dumps(body).encode()
+
+
+def _decoded(content: bytes) -> object:
+    """As JSON, also what is not strictly so: a server may have stored it."""
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return json.loads(content)
+
+
+def _reply(url: str, received: Received) -> Reply:
+    status, content = received.status, received.content
+    kind = received.headers.get("Content-Type", "no content type")
     if 300 <= status < 400:
-        target = shown_url(response.headers.get("Location", "nowhere"))
+        target = shown_url(received.headers.get("Location", "nowhere"))
         raise GatewayAnswered(
             f"{url} answered {status}, a redirect to {target}", hint="Use the address that it leads to.", status=status
         )
     if not content:
         return Reply(status=status, body=None)
     try:
-        return Reply(status=status, body=json.loads(content))
+        return Reply(status=status, body=_decoded(content))
     except ValueError as error:
         text = content[:120].decode("utf-8", "replace")
         raise GatewayAnswered(
@@ -137,7 +133,7 @@ def _reply(url: str, response: requests.Response, content: bytes) -> Reply:
         ) from error
 
 
-def _retry_after(response: requests.Response, otherwise: float) -> float:
+def _retry_after(received: Received, otherwise: float) -> float:
     """Seconds; the form with a date is treated as absent."""
-    value = response.headers.get("Retry-After", "")
+    value = received.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() else otherwise

@@ -275,7 +275,7 @@ def test_a_lost_answer_is_asked_for_again_when_repeating_is_harmless(fault: Act,
 
     assert opened(server.url).request("PUT", "/x", body={"a": 1}).body == {"done": True}
 
-    assert [request.partition(b"\r\n\r\n")[2] for request in server.requests] == [b'{"a": 1}'] * 2
+    assert [request.partition(b"\r\n\r\n")[2] for request in server.requests] == [b'{"a":1}'] * 2
 
 
 @pytest.mark.parametrize("fault", [reset, raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{")])

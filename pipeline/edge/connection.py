@@ -1,0 +1,162 @@
+"""One kept connection to an HTTP API: requests of many entities must cost little more than their bytes.
+
+The library that the rest uses (requests) costs several times what http.client does for each request; a restore of a
+whole gateway makes ten thousands of them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import ssl
+from base64 import b64encode
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from pipeline.edge.http import Access, Limits, Lost, NeverSent, Silent, Untrusted, header_value, require_files
+
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A whole answer."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    content: bytes
+
+
+class Connection:
+    """Opened by the first request, kept for the next ones, opened anew when the server has closed it. For one thread.
+
+    Trusts and sends exactly what `access` says. Raises BadInput for a file that cannot be read and for a token that
+    cannot be a header.
+    """
+
+    def __init__(self, access: Access) -> None:
+        require_files(access)
+        parts = urlsplit(access.url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._base = parts.path.rstrip("/")
+        self._head = _fixed_headers(access, parts.netloc.rpartition("@")[2])
+        self._context = _context(access) if parts.scheme == "https" else None
+        self._socket: socket.socket | None = None
+
+    def exchange(self, method: str, target: str, body: bytes | None, limits: Limits) -> Received:
+        """One request and its answer, read before its end however slowly it drips. Raises Lost. `target` is the path
+        with its query, escaped already."""
+        length = b"" if body is None else b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+        head = f"{method} {self._base}{target} HTTP/1.1\r\n".encode("ascii")
+        try:
+            open_socket = self._opened(limits)
+            open_socket.settimeout(limits.silence)
+            open_socket.sendall(b"".join((head, self._head, length, b"\r\n", body or b"")))
+            return self._received(open_socket, method, limits)
+        except Lost:
+            self.close()
+            raise
+        except TimeoutError as error:
+            self.close()
+            raise Silent(f"silent for {limits.silence:.3g} s") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise _lost(error) from error
+        except BaseException:
+            # Ctrl-C in the middle of an answer: the next one would get the rest of it.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _opened(self, limits: Limits) -> socket.socket:
+        if self._socket is not None and _is_dropped(self._socket):
+            self.close()
+        if self._socket is None:
+            self._socket = self._connected(limits)
+        return self._socket
+
+    def _connected(self, limits: Limits) -> socket.socket:
+        try:
+            plain = socket.create_connection((self._host, self._port), timeout=limits.connect)
+        except TimeoutError as error:
+            raise NeverSent(f"no connection within {limits.connect:.3g} s") from error
+        except (OSError, UnicodeError) as error:
+            raise NeverSent(_words(error)) from error
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is None:
+            return plain
+        try:
+            return self._context.wrap_socket(plain, server_hostname=self._host)
+        except BaseException:
+            plain.close()
+            raise
+
+    def _received(self, open_socket: socket.socket, method: str, limits: Limits) -> Received:
+        with http.client.HTTPResponse(open_socket, method=method) as response:
+            response.begin()
+            parts: list[bytes] = []
+            while part := response.read(_CHUNK):
+                parts.append(part)
+                if limits.end.passed:
+                    raise Silent(f"its answer was not whole after {limits.end.seconds:g} s")
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+            if response.will_close:
+                self.close()
+            return Received(status=response.status, headers=response.msg, content=b"".join(parts))
+
+
+def _fixed_headers(access: Access, authority: str) -> bytes:
+    lines = [f"Host: {authority}", "User-Agent: invoke-pipeline", "Accept: application/json"]
+    if access.token and access.token_header:
+        lines.append(f"{access.token_header}: {header_value(access)}")
+    parts = urlsplit(access.url)
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        lines.append(f"Authorization: Basic {b64encode(pair.encode('latin-1', 'replace')).decode()}")
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+
+
+def _context(access: Access) -> ssl.SSLContext:
+    import certifi
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(access.ca_file or certifi.where())
+        if access.client_cert:
+            context.load_cert_chain(access.client_cert, access.client_key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise Untrusted(_words(error), hint="Name PEM files: a CA, and a certificate with its key.") from error
+    return context
+
+
+def _is_dropped(open_socket: socket.socket) -> bool:
+    """Whether there is something to read before anything was asked: the server has closed it."""
+    poll = select.poll()
+    poll.register(open_socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _lost(error: Exception) -> Lost:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Untrusted(_words(error), hint="Name the CA of the server (KONG_CA_CERT); no other is trusted then.")
+    if isinstance(error, ssl.SSLError):
+        hint = "The server may want a client certificate (KONG_CLIENT_CERT, KONG_CLIENT_KEY)."
+        return Lost(_words(error), hint=hint)
+    if isinstance(error, http.client.RemoteDisconnected):
+        return Lost("the connection was closed without an answer")
+    if isinstance(error, http.client.IncompleteRead):
+        return Lost("the answer was cut off")
+    return Lost(_words(error))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return str(error) or type(error).__name__
