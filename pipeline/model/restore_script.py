@@ -8,6 +8,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from urllib.parse import quote
 
 from pipeline.model.kinds import kind_of, rank
@@ -44,7 +45,8 @@ def restore_script(state: GatewayState, header: ScriptHeader, *, library: str) -
     needs = sorted({(one.reissues, one.variable) for one in named})
     lines += [_words("kong_may_need" if optional else "kong_needs", name) for optional, name in needs]
     lines.append(_words("kong_open", tag_word(header.environment)))
-    lines += [_call(entity, variables) for entity in sorted(state.entities, key=restore_order)]
+    for _, entities in groupby(sorted(state.entities, key=restore_order), key=lambda one: rank(one.kind)):
+        lines += [*(_call(entity, variables) for entity in entities), "kong_flush"]
     lines.append("kong_close")
     return "\n".join(lines) + "\n"
 

@@ -37,7 +37,7 @@ def read_restore_script(text: str, *, file: str) -> tuple[GatewayState, str]:
     for number, line in enumerate(calls.splitlines(), first + 1):
         words = _words(line, f"{file}, line {number}")
         match words:
-            case ["kong_needs" | "kong_may_need", _] | ["kong_close"]:
+            case ["kong_needs" | "kong_may_need", _] | ["kong_flush"] | ["kong_close"]:
                 continue
             case ["kong_open", name]:
                 environment = name

@@ -156,45 +156,63 @@ kong_add() {
     fi
 }
 
-# kong_flush: sends what waits, in order. curl stops at the first error; that one is asked again, alone, for its words.
+# kong_flush: sends what waits, several at a time; what follows may refer to it. curl stops at the first error; that one
+# is asked again, alone, for its words.
 kong_flush() {
-    kong_at=1
-    while [ "$kong_at" -le "$kong_waiting" ]; do
-        kong_build "$kong_at"
+    kong_left=
+    kong_index=1
+    while [ "$kong_index" -le "$kong_waiting" ]; do
+        kong_left="$kong_left $kong_index"
+        kong_index=$((kong_index + 1))
+    done
+    while [ -n "$kong_left" ]; do
+        kong_build
         kong_answers=$(printf '%s' "$kong_configuration" | curl --disable --config - 2>/dev/null) || :
-        for kong_status in $kong_answers; do
-            case $kong_status in
-            200 | 201) ;;
-            *) break ;;
+        kong_failed=
+        for kong_one in $kong_answers; do
+            kong_index=${kong_one%:*}
+            case $kong_one in
+            *[!0-9:]* | *:*:*) ;;
+            *:200 | *:201)
+                kong_left=" $kong_left "
+                kong_left="${kong_left%" $kong_index "*} ${kong_left#*" $kong_index "}"
+                kong_count=$((kong_count + 1))
+                ;;
+            *:*) kong_failed=${kong_failed:-$kong_index} ;;
             esac
-            kong_count=$((kong_count + 1))
-            kong_at=$((kong_at + 1))
         done
-        if [ "$kong_at" -le "$kong_waiting" ]; then
-            kong_alone "$kong_at"
-            kong_at=$((kong_at + 1))
+        for kong_one in $kong_left; do
+            kong_failed=${kong_failed:-$kong_one}
+        done
+        kong_rest=
+        for kong_one in $kong_left; do
+            if [ "$kong_one" != "$kong_failed" ]; then
+                kong_rest="$kong_rest $kong_one"
+            fi
+        done
+        kong_left=$kong_rest
+        if [ -n "$kong_failed" ]; then
+            kong_alone "$kong_failed"
         fi
     done
     kong_waiting=0
 }
 
-# kong_build FIRST: sets kong_configuration to that of every write that waits from FIRST on.
+# kong_build: sets kong_configuration to that of every write in kong_left.
 kong_build() {
-    kong_index=$1
-    kong_configuration='fail-early
-'
-    while [ "$kong_index" -le "$kong_waiting" ]; do
+    kong_configuration="$kong_global
+"
+    for kong_index in $kong_left; do
         eval "kong_method=\$kong_method_$kong_index kong_path=\$kong_path_$kong_index kong_body=\$kong_body_$kong_index"
         kong_configuration="$kong_configuration$kong_options
 fail
 output = \"/dev/null\"
 url = \"$kong_quoted_url$kong_path\"
 request = \"$kong_method\"
-write-out = \"%{http_code}\\n\"
+write-out = \"$kong_index:%{http_code}\\n\"
 data-binary = $kong_body
 next
 "
-        kong_index=$((kong_index + 1))
     done
     kong_configuration=${kong_configuration%next?}
 }
@@ -213,7 +231,7 @@ kong_alone() {
     200 | 201) kong_count=$((kong_count + 1)) ;;
     *)
         kong_stop 1 "$kong_label could not be restored: $kong_shown_url$kong_path answered $kong_status: $kong_answer" \
-            "$kong_count before it are restored, what follows is not. Mend the cause and run this file again."
+            "$kong_count entities are restored, the others are not. Mend the cause and run this file again."
         ;;
     esac
 }
@@ -265,8 +283,15 @@ header = "Content-Type: application/json"
 header = "Accept: application/json"
 header = "Expect:"'
     kong_curl=$(curl --version)
+    kong_global='fail-early
+parallel
+parallel-max = 8'
     case $kong_curl in
-    'curl '[0-6].* | 'curl 7.'[0-9].* | 'curl 7.'[0-4][0-9].* | 'curl 7.5'[01].*) kong_together=1 ;;
+    'curl '[0-6].* | 'curl 7.'[0-9].* | 'curl 7.'[0-4][0-9].* | 'curl 7.5'[01].*)
+        kong_together=1
+        kong_global='silent'
+        ;;
+    'curl 7.5'[0-9].* | 'curl 7.6'[0-5].*) kong_global='fail-early' ;;
     esac
     if [ -n "${KONG_ADMIN_TOKEN:-}" ]; then
         kong_option header "Kong-Admin-Token: $KONG_ADMIN_TOKEN"

@@ -178,7 +178,7 @@ def test_a_script_stops_at_the_entity_that_the_gateway_refuses(opened: Open) -> 
     assert done.returncode == 1
     assert "services b could not be restored" in done.stderr
     assert "UNIQUE violation" in done.stderr
-    assert "1 before it are restored" in done.stderr
+    assert "1 entities are restored" in done.stderr
 
 
 def test_a_script_refuses_another_environments_gateway_unless_forced(opened: Open) -> None:

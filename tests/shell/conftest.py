@@ -24,9 +24,9 @@ configuration=$(cat)
 nothing='{}' none='{"data":[]}' status=${STATUS:-200}
 case $configuration in
 *'output = "/dev/null"'*)
-    while [ "${configuration#*write-out}" != "$configuration" ]; do
-        configuration=${configuration#*write-out}
-        printf '%s\\n' "$status"
+    while [ "${configuration#*write-out = ?}" != "$configuration" ]; do
+        configuration=${configuration#*write-out = ?}
+        printf '%s:%s\\n' "${configuration%%:*}" "$status"
         [ "$status" -lt 400 ] || exit 22
     done ;;
 *'request = "PUT"'* | *'request = "P'*) printf '%s\\n%s' "${ANSWER:-$nothing}" "$status" ;;

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.edge.library import shell_library
 from pipeline.model.restore_script import ScriptHeader, restore_script
 from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
+from pipeline.model.secret import Secret
 
 SHELL_NAMES = ("bash", "busybox", "dash")
 LIBRARY = Path(__file__).parents[2] / "pipeline" / "shell" / "lib.sh"
@@ -175,8 +176,72 @@ def test_the_first_error_ends_it_with_the_entity_and_the_answer(bench: Any, shel
     assert done.returncode == 1
     assert "services a could not be restored" in done.stderr
     assert 'answered 409: {"message":"UNIQUE $(x) %s"}' in done.stderr
-    assert "0 before it are restored" in done.stderr
+    assert "0 entities are restored" in done.stderr
     assert [request.option("request") for request in bench.requests()] == ["GET", "GET", "PUT", "PUT", "PUT"]
+
+
+def credential(kind: str, id: str, **fields: object) -> Entity:
+    body = {"consumer": {"id": "c"}, **{name: Secret(str(value)) for name, value in fields.items()}}
+    return Entity(kind=kind, id=id, name="", body=body, created_at=7)
+
+
+SECRETS = ("s3cret", "quo\"te\\back's", "$(id) `id` %s", " two\nlines\n", "日本\t\r\x01", "x" * 4096, "-n")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_arrives_as_it_is_and_on_no_command_line(bench: Any, shell: str, secret: str) -> None:
+    text = script(credential("key-auths", "1234", key=secret))
+
+    done = bench.run(shell, text, KONG_SECRET_KEY_AUTH_1234=secret)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    requests = bench.requests()
+    assert requests[-1].body == {"consumer": {"id": "c"}, "created_at": 7, "key": secret}
+    for request in requests:
+        assert secret not in request.arguments
+        assert secret not in request.variables
+    assert secret not in text or secret == "-n"
+
+
+def test_secrets_that_are_missing_are_all_named_before_the_first_request(bench: Any, shell: str) -> None:
+    text = script(credential("key-auths", "1", key="a"), credential("jwts", "2", secret="b"))
+
+    done = bench.run(shell, text)
+
+    assert done.returncode == 3
+    assert "not set: KONG_SECRET_JWT_2 KONG_SECRET_KEY_AUTH_1" in done.stderr
+    assert bench.requests() == []
+
+
+def test_a_hashed_credential_is_refused_loudly_and_the_rest_goes_on(bench: Any, shell: str) -> None:
+    hashed = Entity(kind="basic-auths", id="b", name="ann", body={"username": "ann", "password": Secret("0hash0")})
+
+    done = bench.run(shell, script(service(), hashed))
+
+    assert done.returncode == 1
+    assert "basic-auths ann is not restored: the gateway keeps a hash of its secret only" in done.stderr
+    assert "set KONG_SECRET_BASIC_AUTH_ANN_B to a new secret" in done.stderr
+    assert done.stdout == "restored 1 entities at http://kong:8001\n"
+    assert "1 entities were refused" in done.stderr
+
+
+@pytest.mark.parametrize("variables", [{"FOUND": "200"}, {"KONG_SECRET_BASIC_AUTH_ANN_B": "new"}])
+def test_a_hashed_credential_that_is_there_or_has_a_new_secret_is_not_refused(
+    bench: Any, shell: str, variables: dict[str, str]
+) -> None:
+    hashed = Entity(kind="basic-auths", id="b", name="ann", body={"username": "ann", "password": Secret("0hash0")})
+
+    done = bench.run(shell, script(hashed), **variables)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("version", "together"), [("7.29.0", 1), ("7.64.1", 3), ("7.88.1", 3), ("8.10.0", 3)])
+def test_one_curl_takes_many_entities_where_it_can(bench: Any, shell: str, version: str, together: int) -> None:
+    done = bench.run(shell, script(*(service(name) for name in "abc")), CURL_VERSION=version)
+
+    assert (done.returncode, done.stdout) == (0, "restored 3 entities at http://kong:8001\n")
+    assert bench.record.read_text().count("--config -") == 2 + 3 // together
 
 
 def test_no_answer_is_another_exit_code(bench: Any, shell: str) -> None:
