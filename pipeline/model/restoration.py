@@ -140,7 +140,9 @@ def _step(wanted: Entity, found: Entity | None) -> Step:
     if not differing:
         return Step(act=Act.KEEP, entity=found, before=found, reason="it is as it should be")
     whole = not (wanted.partial or kind.hashed or kind.creates_by_post)
-    return Step(act=Act.CHANGE, entity=wanted, before=found, differences=differing, whole=whole)
+    # Written whole without its time, it would get a new one.
+    timed = replace(wanted, created_at=wanted.created_at or found.created_at)
+    return Step(act=Act.CHANGE, entity=timed, before=found, differences=differing, whole=whole)
 
 
 def _leavings(rest: list[Entity], wanted: tuple[Entity, ...], scope: Scope) -> Iterator[Step]:
