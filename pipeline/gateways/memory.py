@@ -141,6 +141,8 @@ class MemoryGateway:
         kept = self._kept(old.kind)
         for name in [name for name, fields in kept.items() if fields["id"] == old.id]:
             del kept[name]
+            if old.kind == "services" and new is not None:
+                self._rename(name, new.name or new.id)
         if new is None:
             return
         fields = {key: tuple(one) if isinstance(one, list) else one for key, one in new.body.items() if key != "name"}
@@ -149,6 +151,12 @@ class MemoryGateway:
             key = parent.get("id") if isinstance(parent, Mapping) else None
             fields["service"] = next((name for name, one in self._services.items() if one["id"] == key), "")
         kept[new.name or new.id] = {**fields, "id": new.id, "created_at": new.created_at}
+
+    def _rename(self, service: str, name: str) -> None:
+        """Its routes refer to it by name."""
+        for route in self._routes.values():
+            if route.get("service") == service:
+                route["service"] = name
 
     def _kept(self, kind: str) -> dict[str, Fields]:
         return self._services if kind == "services" else self._routes
