@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress, GatewayAddress, RegistryAddress
+from pipeline.model.dialect import Dialect
 from pipeline.model.secret import Secret
 from pipeline.model.settings_file import EnvironmentPart, FilePart
 from pipeline.model.size import parse_size
@@ -28,7 +29,7 @@ _ALIASES = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that is set, for one environment. `registry` is where images are pushed, `pulling` the same for the platform
-    that pulls them, `variables` are the process's, for compose files and secrets;
+    that pulls them, `dialect` the gateway's (None: its answers decide), `variables` are the process's, for compose files and secrets;
     `age_recipients` are the public keys that secrets of a gateway are encrypted for."""
 
     root: str
@@ -39,6 +40,7 @@ class Settings:
     platform_engine: EngineAddress
     gateway: GatewayAddress
     lab_version: Literal["2.8", "3.4", "0.14"]
+    dialect: Dialect | None
     registry: RegistryAddress
     hosts: tuple[str, ...]
     upstream: Literal["network", "published"]
@@ -108,6 +110,7 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         platform_engine=platform if platform_host or not local else build,
         gateway=_gateway(get, admin, proxy),
         lab_version=part.gateway.lab,
+        dialect=None if part.gateway.dialect == "auto" else Dialect(part.gateway.dialect),
         registry=_registry(file, get, "CI_REGISTRY"),
         pulling=_registry(file, get, "CI_DEPLOY" if get("CI_DEPLOY_USER") else "CI_REGISTRY"),
         hosts=tuple(get("KONG_TARGET_HOST").replace(",", " ").split()),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.builders.docker_images import DockerImages
     from pipeline.edge.engine import EngineClients
     from pipeline.gateways.base import Front, Gateway, Restorer
-    from pipeline.gateways.kong.services_routes import KongGateway
+    from pipeline.gateways.kong.any_kong import AnyKong
     from pipeline.lab.container import LabGateway
     from pipeline.ledgers.base import Leases, Records
     from pipeline.platforms.base import Platform
@@ -195,15 +195,16 @@ class Session:
         return self._kong.restorer
 
     @cached_property
-    def _kong(self) -> KongGateway:
-        from pipeline.gateways.kong.services_routes import KongGateway
+    def _kong(self) -> AnyKong:
+        from pipeline.gateways.kong.any_kong import AnyKong
 
         if not self.settings.gateway.admin:
             raise BadInput(
                 f"the environment {self.require_environment()!r} has no gateway",
                 hint="Set KONG_ADMIN_URL, or gateway.admin of the environment in invoke.yaml.",
             )
-        return KongGateway(self.settings.gateway, clock=self.clock)
+        settings = self.settings
+        return AnyKong(settings.gateway, clock=self.clock, environment=settings.environment, dialect=settings.dialect)
 
     @cached_property
     def front(self) -> Front | None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import BadInput
+from pipeline.model.dialect import Dialect
 from pipeline.model.secret import Secret
 from pipeline.model.settings_file import FilePart, merge_files
 from pipeline.settings import Settings, choose_environment, make_settings
@@ -249,3 +250,11 @@ def test_any_flag_is_a_known_environment_or_refused(flag: str) -> None:
     except BadInput:
         return
     assert found in ("", "local", "stage", "production", "review/one")
+
+
+def test_the_gateways_dialect_is_left_to_its_answers_unless_it_is_named() -> None:
+    named = {"environments": {"stage": {"gateway": {"dialect": "apis"}}}}
+
+    assert make("stage").dialect is None
+    assert make("stage", named).dialect is Dialect.APIS
+    assert "gateway.dialect" in refusal("stage", {"environments": {"stage": {"gateway": {"dialect": "x"}}}}).what

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.errors import Failed
 from pipeline.gateways.base import Gateway
 from pipeline.model.deck import deck_file
+from pipeline.model.deck_apis import for_deck
 from pipeline.model.restore_script import ScriptHeader, only_service, restore_script
 from pipeline.model.route import GatewayState, tag_word
 from pipeline.model.state_file import state_file
@@ -57,7 +58,7 @@ def restore_files(
     """
     part = only_service(state, service)
     single, whole, deck = artifact_paths(service, origin.version, folder)
-    if not part.of("routes"):
+    if not (part.of("routes") or part.of("apis")):
         raise Failed(
             f"the gateway has no route of {service} any more: it was removed after its registration",
             hint="Run `invoke register` again, and find out who writes to this gateway.",
@@ -65,7 +66,7 @@ def restore_files(
     return (
         RestoreFile(path=single, text=_script(part, f"the route of {service}", single, origin, library)),
         RestoreFile(path=whole, text=_script(state, "the whole gateway", whole, origin, library)),
-        RestoreFile(path=deck, text=deck_file(state)),
+        RestoreFile(path=deck, text=deck_file(for_deck(state))),
     )
 
 

@@ -10,7 +10,7 @@ from pipeline.gateways.base import Front, Gateway
 from pipeline.model.check import Answer, Question, expectation, make_question, shortfall
 from pipeline.model.clock import Clock, Deadline
 from pipeline.model.manifest import Verify
-from pipeline.model.plan import Change
+from pipeline.model.plan import Change, kept, writing
 from pipeline.model.registration import Checked, Outcome, Registration
 from pipeline.model.route import FoundRoute, Route, overlaps, same_upstream, tag_word
 
@@ -33,10 +33,12 @@ class CheckPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationPlan:
-    """What a registration would write, and the route as it is now (None for a new one, and where nothing differs)."""
+    """What a registration would write, the route as it is now (None for a new one, and where nothing differs), and
+    what stays although the manifest does not name it."""
 
     changes: tuple[Change, ...]
     before: FoundRoute | None
+    kept: tuple[Change, ...] = ()
 
 
 def plan_registration(wanted: Route, gateway: Gateway) -> RegistrationPlan:
@@ -45,14 +47,17 @@ def plan_registration(wanted: Route, gateway: Gateway) -> RegistrationPlan:
     Refused when a route of the same path with meeting hosts and methods is someone else's, or when the gateway carries
     another environment's name.
     """
-    changes = gateway.plan(wanted)
+    steps = gateway.plan(wanted)
+    changes = writing(steps)
     if not changes:
-        return RegistrationPlan(changes=(), before=None)
+        return RegistrationPlan(changes=(), before=None, kept=kept(steps))
     found = gateway.routes()
+    # What the driver plans to change it has found to be ours: where there are no tags, nothing else may show it.
+    changed = {change.id for change in changes if change.id}
+    ours = tuple(route for route in found if _is_ours(route, wanted) or route.id in changed)
     _refuse_other_environment(wanted, found)
-    _refuse_overlap(wanted, found)
-    ours = [route for route in found if _is_ours(route, wanted)]
-    return RegistrationPlan(changes=changes, before=ours[0] if ours else None)
+    _refuse_overlap(wanted, tuple(route for route in found if route not in ours))
+    return RegistrationPlan(changes=changes, before=ours[0] if ours else None, kept=kept(steps))
 
 
 def register(
@@ -176,7 +181,7 @@ def _refuse_other_environment(wanted: Route, found: tuple[FoundRoute, ...]) -> N
 
 def _refuse_overlap(wanted: Route, found: tuple[FoundRoute, ...]) -> None:
     for route in found:
-        if _is_ours(route, wanted) or not overlaps(wanted, route):
+        if not overlaps(wanted, route):
             continue
         owner = f"service {route.owner.service!r}" if route.owner.ours else "someone else (it has no tags of ours)"
         raise Refused(
@@ -205,6 +210,7 @@ def _registration(
         environment=wanted.environment,
         outcome=outcome,
         changes=plan.changes,
+        kept=plan.kept,
         checked=checked,
         upstream_before=upstream_before,
         upstream=wanted.upstream,

@@ -21,9 +21,9 @@ class Gateway(Protocol):
         """Every route that it has, ours or not, in one listing pass to the real end. Reads only."""
 
     def plan(self, wanted: Route) -> tuple[Change, ...]:
-        """What has to be written so that `wanted` holds, in order; empty when nothing differs. Reads only, in at most 3
-        requests when nothing differs. For a route that exists, traffic moves with one of the changes (the switch), the
-        last.
+        """What has to be written so that `wanted` holds, in order; nothing when nothing differs. Reads only, in at most
+        3 requests when nothing differs. For a route that exists, traffic moves with one of the changes (the switch),
+        the last. Plugins that others set on the service are steps that keep them.
 
         Refused when an entity of the service's name belongs to someone else, or when the gateway cannot be written to.
         """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.errors import GatewayAnswered, Refused, Unreachable
 from pipeline.model.check import Answer, Question
-from pipeline.model.plan import Change, Verb
+from pipeline.model.plan import Change, Verb, writing
 from pipeline.model.restoration import Act, Step, differences
 from pipeline.model.route import (
     Entity,
@@ -38,6 +38,7 @@ class MemoryGateway:
         self._services: dict[str, Fields] = {}
         self._routes: dict[str, Fields] = {}
         self._others: dict[tuple[str, str], Entity] = {}
+        self._plugins: dict[str, Fields] = {}
         self._lock = threading.Lock()
         self._times = itertools.count(1)
 
@@ -45,6 +46,10 @@ class MemoryGateway:
         """A route that this toolkit did not make (or, by its tags, made for another environment)."""
         self._put(self._services, name, {"upstream": upstream, "tags": tags})
         self._put(self._routes, name, {"paths": (path,), "tags": tags, "service": name})
+
+    def add_foreign_plugin(self, service: str, name: str, config: Mapping[str, object]) -> None:
+        """A plugin that someone added by hand to one of our services."""
+        self._put(self._plugins, _plugin_key(service, name), _plugin(service, name, config, ours=False))
 
     def identity(self) -> GatewayIdentity:
         found = {owner_of(_texts(fields, "tags")).environment for fields in self._services.values()}
@@ -67,10 +72,11 @@ class MemoryGateway:
         upstream: Fields = {"upstream": wanted.upstream, "tags": tags}
         switch = _change("services", name, self._services.get(name), upstream, f"to {wanted.upstream}")
         match = _change("routes", name, self._routes.get(name), route, f"answer {wanted.uri}")
-        order = (match, switch) if name in self._routes else (switch, match)
-        return tuple(change for change in order if change is not None)
+        first, last = (match, switch) if name in self._routes else (switch, match)
+        return tuple(change for change in (first, *self._plan_plugins(wanted), last) if change is not None)
 
     def apply(self, changes: Sequence[Change]) -> None:
+        changes = writing(changes)
         for index, change in enumerate(changes):
             self.writes += 1
             if self.writes == self.fail_at:
@@ -83,10 +89,13 @@ class MemoryGateway:
                     status=400,
                     body={"message": "refused"},
                 )
-            self._write(change, change.after)
+            if change.verb is Verb.DELETE:
+                self._kept(change.kind).pop(change.key, None)
+            else:
+                self._write(change, change.after)
 
     def revert(self, changes: Sequence[Change]) -> None:
-        for change in reversed(changes):
+        for change in reversed(writing(changes)):
             if change.verb is Verb.CREATE:
                 self._kept(change.kind).pop(change.key, None)
             else:
@@ -95,7 +104,7 @@ class MemoryGateway:
     def dump(self) -> GatewayState:
         entities = [
             self._entity(kind, name, fields)
-            for kind in ("routes", "services")
+            for kind in ("plugins", "routes", "services")
             for name, fields in sorted(self._kept(kind).items())
         ]
         entities = sorted((*entities, *self._others.values()), key=lambda one: (one.kind, one.name, one.id))
@@ -135,6 +144,7 @@ class MemoryGateway:
         """In place of what has the id of `old`."""
         if old.kind not in ("routes", "services"):
             self._others.pop((old.kind, old.id), None)
+            self._plugins = {key: one for key, one in self._plugins.items() if one["id"] != old.id}
             if new is not None:
                 self._others[new.kind, new.id] = new
             return
@@ -158,8 +168,24 @@ class MemoryGateway:
             if route.get("service") == service:
                 route["service"] = name
 
+    def _plan_plugins(self, wanted: Route) -> Iterator[Change | None]:
+        keys = {_plugin_key(wanted.service, plugin.name): plugin for plugin in wanted.plugins}
+        for key, plugin in keys.items():
+            found = self._plugins.get(key)
+            if found is not None and not found["ours"] and found["config"] != plugin.config:
+                raise Refused(f"the plugin {plugin.name!r} was added by hand", hint="Take it out of the manifest.")
+            after = _plugin(wanted.service, plugin.name, plugin.config, ours=True)
+            yield _change("plugins", key, found, after, "the manifest names it")
+        for key, found in sorted(self._plugins.items()):
+            if key in keys or found["service"] != wanted.service:
+                continue
+            verb, reason = (Verb.DELETE, "no longer wanted") if found["ours"] else (Verb.KEEP, "added by hand")
+            yield Change(
+                verb=verb, kind="plugins", key=key, before=dict(found), after={}, reason=reason, id=str(found["id"])
+            )
+
     def _kept(self, kind: str) -> dict[str, Fields]:
-        return self._services if kind == "services" else self._routes
+        return {"services": self._services, "routes": self._routes, "plugins": self._plugins}[kind]
 
     def _write(self, change: Change, fields: Mapping[str, object]) -> None:
         ending: Fields = {"service": change.parent} if change.parent else {}
@@ -243,6 +269,14 @@ def _change(kind: str, key: str, found: Fields | None, after: Fields, reason: st
         return None
     before = {name: found.get(name) for name in after}
     return Change(verb=Verb.UPDATE, kind=kind, key=key, before=before, after=after, reason=reason, id=str(found["id"]))
+
+
+def _plugin_key(service: str, name: str) -> str:
+    return f"{service} {name}"
+
+
+def _plugin(service: str, name: str, config: Mapping[str, object], *, ours: bool) -> Fields:
+    return {"service": service, "plugin": name, "config": dict(config), "ours": ours}
 
 
 def _texts(fields: Mapping[str, object], key: str) -> tuple[str, ...]:

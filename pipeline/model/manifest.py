@@ -18,6 +18,7 @@ SERVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?")
 _URI = re.compile(r"/[A-Za-z0-9._~/-]*")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(\.\*)?(:[0-9]+)?")
 _METHOD = re.compile(r"[A-Z]+")
+_PLUGIN = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SSH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
@@ -195,6 +196,11 @@ def _check(manifest: Manifest) -> None:
         raise _wrong(manifest, "pipeline.upstream.port", part.upstream.port, "a port from 1 to 65535")
     if part.keep < 1:
         raise _wrong(manifest, "pipeline.keep", part.keep, "1 or more: the way back needs a release to go back to")
+    names = [plugin.name for plugin in part.plugins]
+    for name in names:
+        _match(manifest, "pipeline.plugins", name, _PLUGIN, "a plugin's name like rate-limiting")
+        if names.count(name) > 1:
+            raise _wrong(manifest, "pipeline.plugins", name, "named once: a service has one of each")
     _check_probes(manifest)
     for name, source in part.images.items():
         _check_image(manifest, f"pipeline.images.{name}", source)

@@ -41,6 +41,7 @@ class Registration:
     stack: str
     seconds: float
     notes: tuple[str, ...] = ()
+    kept: tuple[Change, ...] = ()
 
     @property
     def verified(self) -> bool:

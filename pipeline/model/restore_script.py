@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from urllib.parse import quote
 
+from pipeline.model.dialect import Dialect
 from pipeline.model.kinds import kind_of, rank
 from pipeline.model.route import Entity, GatewayState, tag_word
 from pipeline.model.secret_fields import Hidden, Named, Path, hidden_in, named_secrets, with_hidden
@@ -44,9 +45,12 @@ def restore_script(state: GatewayState, header: ScriptHeader, *, library: str) -
     lines += [MARKER, *(_words("kong_excluded", one.kind, str(one.count), one.reason) for one in state.excluded)]
     needs = sorted({(one.reissues, one.variable) for one in named})
     lines += [_words("kong_may_need" if optional else "kong_needs", name) for optional, name in needs]
-    lines.append(_words("kong_open", tag_word(header.environment)))
+    legacy = state.identity.dialect is Dialect.APIS
+    # Apis carry no environment's name that could be compared.
+    lines.append(_words("kong_open", "" if legacy else tag_word(header.environment)))
     for _, entities in groupby(sorted(state.entities, key=restore_order), key=lambda one: rank(one.kind)):
-        lines += [*(_call(entity, variables) for entity in entities), "kong_flush"]
+        calls = [_legacy_call(entity) if legacy else _call(entity, variables) for entity in entities]
+        lines += calls if legacy else [*calls, "kong_flush"]
     lines.append("kong_close")
     return "\n".join(lines) + "\n"
 
@@ -57,7 +61,12 @@ def is_script_of(text: str, environment: str, commit: str) -> bool:
 
 
 def only_service(state: GatewayState, service: str) -> GatewayState:
-    """The part of a gateway that makes one service's route: the entity of its name and the routes that lead to it."""
+    """The part of a gateway that makes one service's route: the entity of its name and the routes that lead to it; of
+    one with /apis, the api and its plugins."""
+    if state.identity.dialect is Dialect.APIS:
+        apis = tuple(entity for entity in state.of("apis") if entity.name == service)
+        plugins = tuple(one for one in state.of("plugins") if one.body.get("api_id") in {api.id for api in apis})
+        return replace(state, entities=apis + plugins, not_exported=())
     services = tuple(entity for entity in state.of("services") if entity.name == service)
     ids = {entity.id for entity in services}
     routes = tuple(entity for entity in state.of("routes") if _parent(entity) & {*ids, service})
@@ -99,6 +108,8 @@ def _comment(state: GatewayState, header: ScriptHeader, named: Iterable[Named]) 
         "Also: KONG_ADMIN_TOKEN; KONG_CLIENT_CERT, KONG_CLIENT_KEY, KONG_CA_CERT (PEM files);",
         "FORCE=1 writes to a gateway that carries another environment's name.",
     ]
+    if state.identity.dialect is Dialect.APIS:
+        lines[-1] = "Apis carry no environment's name: KONG_ADMIN_URL alone says which gateway is written to."
     lines += [f"Not in this file: {one.count} {one.kind} ({one.reason})." for one in state.excluded]
     for words, optional in ((VARIABLES, False), (OPTIONAL, True)):
         told = [f"  {one.variable}  {_where(one)}" for one in named if one.reissues is optional]
@@ -165,6 +176,13 @@ def _reference(entity: Entity, field: str) -> str:
 
 def _path(*words: str) -> str:
     return "/" + "/".join(quote(word, safe="") for word in words)
+
+
+def _legacy_call(entity: Entity) -> str:
+    """The id is in the body: PUT is on the collection there. `created_at` as well, without which it is refused."""
+    label = f"{entity.kind} {entity.name or entity.id}"
+    body = {**entity.body, "id": entity.id, "created_at": entity.created_at}
+    return " ".join(["kong_put_legacy", *map(shlex.quote, (quote(entity.kind, safe=""), label, wire_json(body)))])
 
 
 def _parent(entity: Entity) -> set[str]:

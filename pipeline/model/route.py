@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from pipeline.model.dialect import Dialect
+
 PIPELINE_TAG = "pipeline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedPlugin:
+    """A plugin on a service's requests. Of `config` only what is named is ours; the gateway adds its defaults."""
+
+    name: str
+    config: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +35,7 @@ class Route:
     methods: tuple[str, ...] = ()
     strip_uri: bool = False
     preserve_host: bool = False
+    plugins: tuple[WantedPlugin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +72,14 @@ class FoundRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayIdentity:
-    """Which server this is and whose: `environments` are those that its entities' tags name."""
+    """Which server this is and whose: `environments` are those that its entities' tags name. `dialect` is how it is
+    spoken to, `because` says why."""
 
     product: str
     version: str
     environments: tuple[str, ...] = ()
+    dialect: Dialect = Dialect.SERVICES
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,11 +25,13 @@ class PlatformPart(_Part, frozen=True, kw_only=True):
 
 class GatewayPart(_Part, frozen=True, kw_only=True):
     """Where an environment's Kong is; `proxy` is where the check through the gateway goes; `lab` is the version of Kong
-    that the lab gateway speaks when it is this environment's."""
+    that the lab gateway speaks when it is this environment's. `dialect`: what is written, services and routes or the
+    legacy /apis; `auto` lets the server's answers decide."""
 
     admin: str = ""
     proxy: str = ""
     lab: Literal["2.8", "3.4", "0.14"] = "2.8"
+    dialect: Literal["auto", "services", "apis"] = "auto"
 
 
 class EnvironmentPart(_Part, frozen=True, kw_only=True):

@@ -11,12 +11,14 @@ from importlib import metadata
 from pipeline.errors import Failed, PipelineError
 from pipeline.gateways.base import Front
 from pipeline.model.check import make_question
+from pipeline.model.dialect import Dialect
 from pipeline.model.manifest import Verify
 from pipeline.model.route import FoundRoute, Route
 from pipeline.verbs.report import print_document, table
 from pipeline.wiring import Session, open_session
 
 _TIMEOUT = 10.0
+_DIALECTS = {Dialect.SERVICES: "services and routes", Dialect.APIS: "the legacy /apis"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,13 @@ def _buildkit(session: Session) -> str:
 def _gateway(session: Session) -> str:
     identity = session.gateway.identity()
     carries = ", ".join(identity.environments) or "nothing of ours yet"
-    return f"{identity.product} {identity.version} at {session.settings.gateway.admin}, carries {carries}"
+    spoken = _DIALECTS[identity.dialect]
+    if identity.dialect is Dialect.APIS:
+        carries = "no environment's name (apis have no tags)"
+    return (
+        f"{identity.product} {identity.version} at {session.settings.gateway.admin}, by {spoken} "
+        f"({identity.because}), carries {carries}"
+    )
 
 
 def _proxy(session: Session) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from pipeline.flows import register as flow
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
 from pipeline.model.restore_script import is_script_of
-from pipeline.model.route import Route
+from pipeline.model.route import Route, WantedPlugin
 from pipeline.model.stack import FoundStack
 from pipeline.model.upstream import upstream_url
 from pipeline.verbs.deploy import hold, record_of, refuse_older_pipeline
@@ -36,7 +36,7 @@ def register(c: Context, services: Sequence[str], environment: str | None, *, fo
 
 def plan_one(session: Session, work: Work) -> bool:
     plan = flow.plan_registration(_wanted(session, work, _deployed(session, work)), session.gateway)
-    for change in plan.changes:
+    for change in (*plan.kept, *plan.changes):
         session.console.tell(f"{work.release.service}: {change}")
     if not plan.changes:
         session.console.tell(f"{work.release.service}: the gateway is as it should be")
@@ -85,11 +85,6 @@ def _deployed(session: Session, work: Work) -> FoundStack:
 
 def _wanted(session: Session, work: Work, stack: FoundStack) -> Route:
     part = work.manifest.pipeline
-    if part.plugins:
-        raise BadInput(
-            f"{work.manifest.file}: pipeline.plugins: this version does not write plugins to the gateway",
-            hint="Take them out of the manifest and add them by hand; a registration leaves them alone.",
-        )
     return Route(
         service=work.release.service,
         environment=work.release.environment,
@@ -102,6 +97,7 @@ def _wanted(session: Session, work: Work, stack: FoundStack) -> Route:
         methods=part.methods,
         strip_uri=part.strip_uri,
         preserve_host=part.preserve_host,
+        plugins=tuple(WantedPlugin(name=plugin.name, config=plugin.config) for plugin in part.plugins),
     )
 
 
@@ -129,7 +125,7 @@ def _register(
 
 def _report(session: Session, work: Work, registration: Registration, stack: FoundStack) -> None:
     tell = session.console.teller(work.release.service)
-    for change in registration.changes:
+    for change in (*registration.kept, *registration.changes):
         tell(str(change))
     since = "" if stack.name == work.release.stack else f", unchanged since {stack.name}"
     if registration.outcome is Outcome.UNCHANGED:

@@ -278,3 +278,10 @@ def test_a_uri_is_refused_or_holds_nothing_that_a_shell_or_a_gateway_reads_other
         return
     assert found == uri
     assert set(found) <= set(string.ascii_letters + string.digits + "/-._~")
+
+
+@pytest.mark.parametrize("names", [["cors", "cors"], ["two words"], [""]])
+def test_a_plugin_is_named_once_and_as_a_gateway_can_have_it(names: list[str]) -> None:
+    found = refusal({"uri": "/ws/cities", "pipeline": {"plugins": [{"name": name} for name in names]}})
+
+    assert "pipeline.plugins" in found.what

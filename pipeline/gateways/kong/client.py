@@ -48,9 +48,9 @@ class AdminClient:
             self._root = found
         return self._root
 
-    def find(self, *words: str) -> Fields | None:
-        """The entity or page at a path; None when there is none."""
-        reply = self._http.request("GET", _path(words))
+    def find(self, *words: str, size: int = 0) -> Fields | None:
+        """The entity or page (of `size`) at a path; None when there is none."""
+        reply = self._http.request("GET", _path(words), query={"size": str(size)} if size else None)
         return None if reply.status == 404 else self._fields(reply, "GET", words)
 
     def listing(self, *words: str, tags: str = "") -> tuple[Fields, ...] | None:
@@ -81,7 +81,7 @@ class AdminClient:
         if version.startswith(("0.", "1.0")):
             raise Refused(
                 f"the Kong at {self.url} is {version}: its routes have no names and no tags",
-                hint="This driver writes to Kong 1.1 and later.",
+                hint="Services and routes are written to Kong 1.1 and later; /apis of 0.10 to 0.14: gateway.dialect.",
             )
         configuration = self.root().get("configuration")
         if isinstance(configuration, Mapping) and configuration.get("database") == "off":
@@ -129,10 +129,19 @@ def _refusal(request: str, reply: Reply) -> GatewayAnswered:
         405: "The Kong may run without a database, or something in front of it lets only reads through.",
         409: "Another entity has this name or id already: look with a GET, and rename one of them.",
     }
-    words = reply.body.get("message") if isinstance(reply.body, Mapping) else None
+    words = _words(reply.body)
     return GatewayAnswered(
-        f"{request} answered {reply.status}: {words or reply.body}",
+        f"{request} answered {reply.status}: {words}",
         hint=hints.get(reply.status, "The gateway's own words say which field; mend it in the manifest or settings."),
         status=reply.status,
         body=reply.body,
     )
+
+
+def _words(body: object) -> object:
+    """The message, or what is said of each field: /apis answer flat (0.14.1)."""
+    if isinstance(body, Mapping) and body.get("message"):
+        return body["message"]
+    if isinstance(body, Mapping) and body and all(isinstance(value, str) for value in body.values()):
+        return "; ".join(f"{field}: {value}" for field, value in body.items())
+    return body

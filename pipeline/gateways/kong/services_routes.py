@@ -18,20 +18,29 @@ from pipeline.gateways.kong.entities import (
     service_id,
 )
 from pipeline.gateways.kong.listing import environments, read_state
+from pipeline.gateways.kong.plugins import TagMarks, kept_plugins, plan_plugins, with_plugins
 from pipeline.gateways.kong.restorer import KongRestorer
+from pipeline.gateways.kong.wording import PLUGINS, ServicesWording
 from pipeline.gateways.kong.writes import Writes
 from pipeline.model.address import GatewayAddress
 from pipeline.model.clock import Clock
-from pipeline.model.plan import Change
+from pipeline.model.plan import Change, writing
 from pipeline.model.route import PIPELINE_TAG, FoundRoute, GatewayIdentity, GatewayState, Route
 
 
 class KongGateway:
     """A Kong, by its Admin API (gateways.base.Gateway)."""
 
-    def __init__(self, address: GatewayAddress, *, clock: Clock, patience: Patience | None = None) -> None:
-        self._admin = AdminClient(address, clock=clock, patience=patience)
-        self._writes = Writes(self._admin)
+    def __init__(
+        self,
+        address: GatewayAddress,
+        *,
+        clock: Clock,
+        patience: Patience | None = None,
+        admin: AdminClient | None = None,
+    ) -> None:
+        self._admin = admin or AdminClient(address, clock=clock, patience=patience)
+        self._writes = Writes(self._admin, ServicesWording())
         self.restorer = KongRestorer(self._admin)
 
     def identity(self) -> GatewayIdentity:
@@ -47,20 +56,27 @@ class KongGateway:
         return tuple(sorted(found, key=lambda route: (route.name, route.id)))
 
     def plan(self, wanted: Route) -> tuple[Change, ...]:
-        """As Gateway.plan: two requests when nothing differs or the upstream does, one or two more for what is new."""
-        service = self._admin.find(SERVICES, wanted.service)
+        """As Gateway.plan: three requests when nothing differs or the upstream does, up to three more for what is
+        new or differs."""
+        return self.plan_from(wanted, self._admin.find(SERVICES, wanted.service))
+
+    def plan_from(self, wanted: Route, service: Fields | None) -> tuple[Change, ...]:
+        """The plan, when the Kong service of the service's name was read already."""
         if service is None or "tags" not in service:
             self._admin.require_writable()
+        plugins: tuple[Fields, ...] = ()
         if service is None:
             route = self._elsewhere(wanted, service)
         else:
             refuse_foreign(wanted, SERVICES, service)
             under_it = self._admin.listing(SERVICES, wanted.service, ROUTES) or ()
             route = find_ours(wanted, under_it) or self._elsewhere(wanted, service)
-        changes = plan_changes(wanted, service, route)
-        if changes:
+            plugins = self._admin.listing(SERVICES, wanted.service, PLUGINS) or ()
+        steps = with_plugins(plan_changes(wanted, service, route), plan_plugins(wanted, plugins, TagMarks()))
+        if writing(steps):
             self._admin.require_writable()
-        return changes
+            return (*self._on_route(wanted, route), *steps)
+        return steps
 
     def apply(self, changes: Sequence[Change]) -> None:
         """As Gateway.apply."""
@@ -83,9 +99,14 @@ class KongGateway:
         if found is None:
             raise Failed(
                 f"the Kong at {self._admin.url} has no /{kind}: it is older than 0.13",
-                hint="Kongs with /apis are not supported yet.",
+                hint="Set gateway.dialect of the environment to apis, or leave it out.",
             )
         return found
+
+    def _on_route(self, wanted: Route, route: Fields | None) -> tuple[Change, ...]:
+        """The plugins that someone set on our route, where we set none. Asked only when something is written."""
+        found = self._admin.listing(ROUTES, str(route["id"]), PLUGINS) if route else None
+        return tuple(kept_plugins(wanted, found or (), "the route"))
 
     def _elsewhere(self, wanted: Route, service: Fields | None) -> Fields | None:
         """A route of our name that is not under our Kong service: ours, detached by hand, or someone else's."""

@@ -1,14 +1,15 @@
-"""Writing planned changes to a Kong, and putting them back: PUT creates, PATCH changes only fields of ours."""
+"""Writing planned changes to a Kong, and putting them back, in the words of its dialect."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.errors import Failed, GatewayAnswered, PipelineError, Unreachable
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import same_value
-from pipeline.model.plan import Change, Verb
+from pipeline.model.plan import Change, Verb, writing
 
 _CHECK_HINT = "Look at the gateway before the next try; the last restore artifact has the state before."
 
@@ -32,17 +33,40 @@ class _PutBack:
         return "; ".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One write to an Admin API. Paths are words."""
+
+    method: str
+    words: tuple[str, ...]
+    fields: Mapping[str, object]
+
+
+class Wording(Protocol):
+    """How a dialect says what a change means."""
+
+    def place(self, change: Change) -> tuple[str, ...]:
+        """Where the entity is once it exists."""
+
+    def create(self, change: Change, fields: Mapping[str, object]) -> Request:
+        """Makes the entity with these fields."""
+
+    def update(self, change: Change, fields: Mapping[str, object]) -> Request:
+        """Makes the entity that exists hold these fields."""
+
+
 class Writes:
     """Applies and reverts changes by one Admin API."""
 
-    def __init__(self, admin: AdminClient) -> None:
+    def __init__(self, admin: AdminClient, wording: Wording) -> None:
         self._admin = admin
+        self._wording = wording
 
     def apply(self, changes: Sequence[Change]) -> None:
         """As Gateway.apply. A request whose answer was lost is resolved by reading the entity back."""
         begun: list[Change] = []
         try:
-            for change in changes:
+            for change in writing(changes):
                 begun.append(change)
                 self._write(change)
         except PipelineError as error:
@@ -53,16 +77,17 @@ class Writes:
 
     def revert(self, changes: Sequence[Change]) -> None:
         """As Gateway.revert."""
-        result = self._put_back(changes)
+        result = self._put_back(writing(changes))
         if result.left:
             raise Failed(result.words(), hint=_CHECK_HINT)
 
     def _write(self, change: Change) -> None:
-        """A write of which it is unclear whether it acted is looked up; one that did not is sent a second time."""
+        """A write of which it is unclear whether it acted is looked up; one that did not is sent a second time. What
+        is there already, and is as it should be, is created."""
         try:
             self._send(change)
         except (Unreachable, GatewayAnswered) as error:
-            if not unclear(error):
+            if not unclear(error) and not (_is_taken(change, error) and self._holds(change)):
                 raise
             if not self._holds(change):
                 self._write_again(change)
@@ -75,16 +100,33 @@ class Writes:
                 raise
 
     def _send(self, change: Change) -> None:
-        if change.verb is Verb.UPDATE:
-            self._admin.write("PATCH", (change.kind, change.id), change.after)
-        elif change.parent:
-            self._admin.write("PUT", ("services", change.parent, change.kind, change.key), change.after)
+        if change.verb is Verb.DELETE:
+            self._remove(change)
+        elif change.verb is Verb.CREATE:
+            self._request(self._wording.create(change, change.after))
         else:
-            self._admin.write("PUT", (change.kind, change.key), change.after)
+            self._request(self._wording.update(change, change.after))
 
     def _holds(self, change: Change) -> bool:
-        found = self._admin.find(change.kind, change.id or change.key)
-        return found is not None and all(same_value(found.get(key), value) for key, value in change.after.items())
+        return self._agrees(change, None if change.verb is Verb.DELETE else change.after)
+
+    def _agrees(self, change: Change, fields: Mapping[str, object] | None) -> bool:
+        """Whether the entity is there with these fields; for None, whether it is not there."""
+        found = self._admin.find(*self._wording.place(change))
+        if found is None or fields is None:
+            return found is None and fields is None
+        return agrees(found, fields)
+
+    def _remove(self, change: Change) -> None:
+        """What is gone already is 204 on services, routes and plugins (Kong 2.8), 404 on /apis and its plugins."""
+        try:
+            self._admin.write("DELETE", self._wording.place(change))
+        except GatewayAnswered as error:
+            if error.status != 404:
+                raise
+
+    def _request(self, request: Request) -> None:
+        self._admin.write(request.method, request.words, request.fields)
 
     def _failure(self, error: PipelineError, begun: Sequence[Change]) -> PipelineError:
         """The error with the whole truth. A write that the server refused has nothing to be put back."""
@@ -118,16 +160,27 @@ class Writes:
         return _PutBack(done=tuple(done), left=tuple(left))
 
     def _undo(self, change: Change) -> None:
-        """A DELETE of what is not there is 204 on services and routes (Kong 2.8)."""
         if change.verb is Verb.CREATE:
-            self._admin.write("DELETE", (change.kind, change.key))
+            self._remove(change)
             return
+        if change.verb is Verb.DELETE and self._agrees(change, change.before):
+            return
+        word = self._wording.create if change.verb is Verb.DELETE else self._wording.update
         try:
-            self._admin.write("PATCH", (change.kind, change.id), change.before)
+            self._request(word(change, change.before))
         except Unreachable:
-            found = self._admin.find(change.kind, change.id)
-            if found is None or not all(same_value(found.get(key), value) for key, value in change.before.items()):
+            if not self._agrees(change, change.before):
                 raise
+
+
+def agrees(found: Mapping[str, object], fields: Mapping[str, object]) -> bool:
+    """Whether an entity holds these fields; of one with fields of its own, what is named of them."""
+    for key, value in fields.items():
+        there = found.get(key)
+        inner = isinstance(value, Mapping) and isinstance(there, Mapping)
+        if not (agrees(there, value) if inner else same_value(there, value)):  # type: ignore[arg-type]  # both are
+            return False
+    return True
 
 
 def unclear(error: PipelineError) -> bool:
@@ -136,3 +189,8 @@ def unclear(error: PipelineError) -> bool:
     if isinstance(error, GatewayAnswered):
         return error.status == 429 or not 400 <= error.status < 500
     return isinstance(error, Unreachable)
+
+
+def _is_taken(change: Change, error: PipelineError) -> bool:
+    """A POST of what exists is 409 (/apis); a PUT is not."""
+    return change.verb is Verb.CREATE and isinstance(error, GatewayAnswered) and error.status == 409

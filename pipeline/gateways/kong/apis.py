@@ -1,0 +1,145 @@
+"""The driver for Kongs with the legacy /apis: names and no tags, so Kong 0.10 – 0.14 (recorded: 0.14.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pipeline.errors import Failed, Refused
+from pipeline.gateways.kong.apis_entities import APIS, found_api, legacy_entity, plan_api
+from pipeline.gateways.kong.client import AdminClient
+from pipeline.gateways.kong.entities import Fields
+from pipeline.gateways.kong.wording import PLUGINS, ApisWording
+from pipeline.gateways.kong.writes import Writes
+from pipeline.model.dialect import Dialect
+from pipeline.model.plan import Change, writing
+from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
+
+_SECRET = re.compile(r"password|passwd|secret|token|credential|private_key|access_key|api_key|aws_key|provision_key")
+_NOT_EXPORTED = (
+    "services",
+    "routes",
+    "consumers",
+    "key-auths",
+    "basic-auths",
+    "hmac-auths",
+    "jwts",
+    "oauth2",
+    "acls",
+    "upstreams",
+    "certificates",
+    "snis",
+)
+_TRIES = 3
+
+
+class ApisGateway:
+    """A Kong, by /apis of its Admin API (gateways.base.Gateway). `environment` is whose gateway it is: nothing in it
+    can say so."""
+
+    def __init__(self, admin: AdminClient, *, environment: str) -> None:
+        self._admin = admin
+        self._environment = environment
+        self._writes = Writes(admin, ApisWording())
+
+    def identity(self) -> GatewayIdentity:
+        """As Gateway.identity; one request. No environment: apis carry none."""
+        return GatewayIdentity(product="kong", version=str(self._admin.root()["version"]), dialect=Dialect.APIS)
+
+    def routes(self) -> tuple[FoundRoute, ...]:
+        """As Gateway.routes, sorted by name and id: one request, two for more than a thousand."""
+        found = (found_api(api, self._environment) for api in self._whole(APIS))
+        return tuple(sorted(found, key=lambda route: (route.name, route.id)))
+
+    def plan(self, wanted: Route) -> tuple[Change, ...]:
+        """As Gateway.plan: one request for a new service, else two."""
+        return self.plan_from(wanted, self._admin.find(APIS, wanted.service))
+
+    def plan_from(self, wanted: Route, api: Fields | None) -> tuple[Change, ...]:
+        """The plan, when the api of the service's name was read already."""
+        changes = plan_api(wanted, api, self._plugins_of(wanted.service) if api else ())
+        if writing(changes):
+            self._require_version()
+        return changes
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """As Gateway.apply."""
+        self._writes.apply(changes)
+
+    def revert(self, changes: Sequence[Change]) -> None:
+        """As Gateway.revert."""
+        self._writes.revert(changes)
+
+    def dump(self) -> GatewayState:
+        """As Gateway.dump: apis, and plugins that are on an api or on everything. The rest is counted."""
+        apis, plugins = self._whole(APIS), self._whole(PLUGINS)
+        known = {str(api["id"]) for api in apis}
+        exported = [one for one in plugins if _is_exported(one, known)]
+        entities = [legacy_entity(APIS, one) for one in apis] + [legacy_entity(PLUGINS, one) for one in exported]
+        left = {"plugins of consumers, services and routes, and with secrets": len(plugins) - len(exported)}
+        counts = left | {kind: self._count(kind) for kind in _NOT_EXPORTED}
+        return GatewayState(
+            identity=self.identity(),
+            entities=tuple(sorted(entities, key=lambda entity: (entity.kind, entity.name, entity.id))),
+            not_exported=tuple(sorted((kind, count) for kind, count in counts.items() if count)),
+        )
+
+    def close(self) -> None:
+        """Lets the connection go."""
+        self._admin.close()
+
+    def _whole(self, kind: str) -> tuple[Fields, ...]:
+        """Every entity, each once. Pages have no defined order there and overlap (0.14.1: 226 distinct of 250), so a
+        list that is longer than a page is asked for in one page of its own length, which that server gives."""
+        size = 1000
+        for _ in range(_TRIES):
+            page = self._admin.find(kind, size=size)
+            if page is None:
+                raise Failed(
+                    f"the Kong at {self._admin.url} has no /{kind}: it is 0.15 or newer",
+                    hint="Set gateway.dialect of the environment to services, or leave it out.",
+                )
+            data = page.get("data")
+            found = {str(one["id"]): one for one in data if "id" in one} if isinstance(data, list) else {}
+            total = page.get("total")
+            if not isinstance(total, int) or len(found) >= total:
+                return tuple(found.values())
+            size = total + 1000
+        raise Failed(
+            f"the list {self._admin.url}/{kind} came {_TRIES} times with fewer entities than its own total",
+            hint="Run it again when nobody writes to the gateway.",
+        )
+
+    def _plugins_of(self, service: str) -> tuple[Fields, ...]:
+        page = self._admin.find(APIS, service, PLUGINS, size=1000)
+        data = page.get("data") if page else None
+        return tuple(data) if isinstance(data, list) else ()
+
+    def _count(self, kind: str) -> int:
+        page = self._admin.find(kind, size=1000)
+        if page is None:
+            return 0
+        total = page.get("total")
+        return total if isinstance(total, int) else len(self._admin.listing(kind) or ())
+
+    def _require_version(self) -> None:
+        """Before 0.10 an api was one `request_path` (Kong's own CHANGELOG)."""
+        version = str(self._admin.root()["version"])
+        if re.match(r"0\.[0-9](\.|$)", version):
+            raise Refused(
+                f"the Kong at {self._admin.url} is {version}: its apis have no uris",
+                hint="This driver writes to Kong 0.10 to 0.14.",
+            )
+
+
+def _is_exported(plugin: Fields, apis: set[str]) -> bool:
+    scoped = any(plugin.get(scope) for scope in ("consumer_id", "service_id", "route_id"))
+    return not scoped and plugin.get("api_id", None) in (None, *apis) and not _has_secret(plugin.get("config"))
+
+
+def _has_secret(value: object, key: str = "") -> bool:
+    if isinstance(value, dict):
+        return any(_has_secret(one, str(name)) for name, one in value.items())
+    if isinstance(value, list):
+        return any(_has_secret(one, key) for one in value)
+    return bool(value) and isinstance(value, str) and _SECRET.search(key) is not None
