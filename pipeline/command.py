@@ -23,27 +23,31 @@ def verb(body: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(body)
     def run(*args: Any, **flags: Any) -> None:
-        previous = _terminate_as_interrupt()
-        try:
-            code = body(*args, **flags)
-        except PipelineError as error:
-            code = _tell(error)
-        except KeyboardInterrupt:
-            code = _tell(Interrupted("interrupted", hint="Nothing is half done; the next run goes on from here."))
-        except BrokenPipeError:
-            # Whoever read our output has gone (`| head`): there is nobody left to tell.
-            sys.stderr.close()
-            code = 0
-        except Exception as error:  # noqa: BLE001 - the top: a mistake of ours ends in two lines as well
-            what = f"a mistake in this toolkit: {type(error).__name__}: {error}"
-            code = _tell(Failed(what, hint="Run it again as `invoke --debug …` and report what that shows."))
-        finally:
-            if previous is not None:
-                signal.signal(signal.SIGTERM, previous)
-        if code:
+        if code := outcome(functools.partial(body, *args, **flags)):
             raise Exit(code=code)
 
     return run
+
+
+def outcome(body: Callable[[], int | None]) -> int:
+    """Runs a command; its failures are told in two lines. The process's exit code."""
+    previous = _terminate_as_interrupt()
+    try:
+        return body() or 0
+    except PipelineError as error:
+        return _tell(error)
+    except KeyboardInterrupt:
+        return _tell(Interrupted("interrupted", hint="Nothing is half done; the next run goes on from here."))
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): there is nobody left to tell.
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the top: a mistake of ours ends in two lines as well
+        what = f"a mistake in this toolkit: {type(error).__name__}: {error}"
+        return _tell(Failed(what, hint="Run it again as `invoke --debug …` and report what that shows."))
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _tell(error: PipelineError) -> int:

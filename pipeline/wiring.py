@@ -15,7 +15,8 @@ from pipeline.edge.files import read_file
 from pipeline.edge.git import Worktree, read_worktree
 from pipeline.edge.repository import Folder, find_folders, find_root, read_settings_files
 from pipeline.errors import BadInput, Refused
-from pipeline.model.address import EngineAddress
+from pipeline.model.address import EngineAddress, GatewayAddress
+from pipeline.model.clock import Clock
 from pipeline.model.manifest import Manifest, check_together, parse_manifest
 from pipeline.model.release import Release, make_release
 from pipeline.model.settings_file import merge_files
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.builders.base import Builder, ImageStore
     from pipeline.builders.docker_images import DockerImages
     from pipeline.edge.engine import EngineClients
-    from pipeline.gateways.base import Front, Gateway, Restorer
+    from pipeline.gateways.base import Front, Gateway, GatewayByUri, Restorer
     from pipeline.gateways.kong.any_kong import AnyKong
     from pipeline.lab.container import LabGateway
     from pipeline.ledgers.base import Leases, Records
@@ -264,6 +265,13 @@ class Session:
     @cached_property
     def worktree(self) -> Worktree:
         return read_worktree(self.root, self.variables)
+
+
+def open_gateway(address: GatewayAddress, clock: Clock) -> GatewayByUri:
+    """A gateway of no environment, by its address alone."""
+    from pipeline.gateways.kong.any_kong import AnyKong
+
+    return AnyKong(address, clock=clock, environment="")
 
 
 _session: Session | None = None

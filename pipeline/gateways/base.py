@@ -9,6 +9,7 @@ from pipeline.model.check import Answer, Question
 from pipeline.model.plan import Change
 from pipeline.model.restoration import Step
 from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
+from pipeline.model.uri_route import UriRoute
 
 
 class Gateway(Protocol):
@@ -59,6 +60,14 @@ class Restorer(Protocol):
 
     def holds(self, step: Step) -> bool:
         """Whether the step's entity is as after the step (a hash counts as equal). Reads only."""
+
+
+class GatewayByUri(Gateway, Protocol):
+    """A gateway whose routes are also written by uri alone, as the first pipeline's command does."""
+
+    def plan_uri(self, wanted: UriRoute) -> tuple[Change, ...]:
+        """What has to be written so that the uri leads to the upstream, whoever made its route; nothing when it does.
+        Reads only. Refused when something else would move with it."""
 
 
 class Front(Protocol):

@@ -16,10 +16,11 @@ from pipeline.model.clock import Clock
 from pipeline.model.dialect import Dialect
 from pipeline.model.plan import Change
 from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
+from pipeline.model.uri_route import UriRoute
 
 
 class AnyKong:
-    """Decides once and delegates (gateways.base.Gateway). `dialect` None: the server's answers decide, as
+    """Decides once and delegates (gateways.base.GatewayByUri). `dialect` None: the server's answers decide, as
     docs/decisions/kong-dialects.md says; a plan that finds nothing to do pays no request for it."""
 
     def __init__(
@@ -61,6 +62,10 @@ class AnyKong:
         if self._driver() is self._apis:
             return self._apis.plan_from(wanted, None)
         return self._services.plan_from(wanted, service)
+
+    def plan_uri(self, wanted: UriRoute) -> tuple[Change, ...]:
+        """As GatewayByUri.plan_uri; one request more when nothing was decided yet."""
+        return self._driver().plan_uri(wanted)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """As Gateway.apply."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.errors import Failed, Refused
 from pipeline.gateways.kong.apis_entities import APIS, found_api, legacy_entity, plan_api
+from pipeline.gateways.kong.by_uri import plan_on_apis
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import Fields
 from pipeline.gateways.kong.wording import PLUGINS, ApisWording
@@ -14,6 +15,7 @@ from pipeline.gateways.kong.writes import Writes
 from pipeline.model.dialect import Dialect
 from pipeline.model.plan import Change, writing
 from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
+from pipeline.model.uri_route import UriRoute
 
 _SECRET = re.compile(r"password|passwd|secret|token|credential|private_key|access_key|api_key|aws_key|provision_key")
 _NOT_EXPORTED = (
@@ -61,6 +63,10 @@ class ApisGateway:
         if writing(changes):
             self._require_version()
         return changes
+
+    def plan_uri(self, wanted: UriRoute) -> tuple[Change, ...]:
+        """As GatewayByUri.plan_uri; one request, two for more than a thousand apis."""
+        return plan_on_apis(wanted, self._whole(APIS))
 
     def apply(self, changes: Sequence[Change]) -> None:
         """As Gateway.apply."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.edge.json_api import Patience
 from pipeline.errors import Failed, Refused
+from pipeline.gateways.kong.by_uri import plan_on_services
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import (
     ROUTES,
@@ -26,6 +27,7 @@ from pipeline.model.address import GatewayAddress
 from pipeline.model.clock import Clock
 from pipeline.model.plan import Change, writing
 from pipeline.model.route import PIPELINE_TAG, FoundRoute, GatewayIdentity, GatewayState, Route
+from pipeline.model.uri_route import UriRoute
 
 
 class KongGateway:
@@ -77,6 +79,13 @@ class KongGateway:
             self._admin.require_writable()
             return (*self._on_route(wanted, route), *steps)
         return steps
+
+    def plan_uri(self, wanted: UriRoute) -> tuple[Change, ...]:
+        """As GatewayByUri.plan_uri; two requests, one more for each further thousand entities."""
+        changes = plan_on_services(wanted, self._list(SERVICES), self._list(ROUTES))
+        if changes:
+            self._admin.require_writable()
+        return changes
 
     def apply(self, changes: Sequence[Change]) -> None:
         """As Gateway.apply."""
