@@ -88,13 +88,13 @@ def release(
     return go.release(c, service or (), environment, flags, check=check)
 
 
-@task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})
+@task(help={"environment": ENVIRONMENT, "drift": "name what is not as its records say", "json": JSON, "jq": JQ})
 @verb
-def status(c: Context, environment: str | None = None, json: bool = False, jq: str = "") -> int:
+def status(c: Context, environment: str | None = None, drift: bool = False, json: bool = False, jq: str = "") -> int:
     """Show what runs where: services, releases, stacks with state and age, and which one the gateway serves."""
     from pipeline.verbs import status as go
 
-    return go.status(environment, json=json, jq=jq)
+    return go.status(environment, drift=drift, json=json, jq=jq)
 
 
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "follow": "go on as lines come"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,8 @@ RECORD_VERSION = 1
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing done to one service of one environment. `at` in seconds since 1970 by the platform's clock, `seconds`
-    how long it took; `definition` is the stack's (Definition.text, secrets by name), for the way back."""
+    how long it took; `route` is what else a registered route says (model/drift.py), `definition` the stack's
+    (Definition.text, secrets by name), for the way back."""
 
     schema_version: int = RECORD_VERSION
     verb: str
@@ -29,6 +31,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: str = ""
     route_before: str = ""
     route_after: str = ""
+    route: dict[str, Any] = {}
     seconds: float = 0.0
     pipeline_url: str = ""
     pipeline_iid: int = 0

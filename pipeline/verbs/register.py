@@ -13,6 +13,7 @@ from pipeline.errors import BadInput, Failed
 from pipeline.flows import deploy as deploying
 from pipeline.flows import dump as dumping
 from pipeline.flows import register as flow
+from pipeline.model.drift import recorded_route
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
 from pipeline.model.restore_script import is_script_of
@@ -56,7 +57,7 @@ def register_one(session: Session, work: Work, force: bool) -> bool:
             held.check()
             # Planned anew under the lease: another run may have been here in between.
             registration = _register(session, work, wanted, stack, None)
-            session.records.append(_record(session, work, registration))
+            session.records.append(_record(session, work, registration, wanted))
     else:
         registration = _register(session, work, wanted, stack, plan)
     _report(session, work, registration, stack)
@@ -137,7 +138,7 @@ def _report(session: Session, work: Work, registration: Registration, stack: Fou
     tell(f"{registration.checked.value}{notes}")
 
 
-def _record(session: Session, work: Work, registration: Registration) -> Record:
+def _record(session: Session, work: Work, registration: Registration, wanted: Route) -> Record:
     import msgspec
 
     return msgspec.structs.replace(
@@ -145,6 +146,7 @@ def _record(session: Session, work: Work, registration: Registration) -> Record:
         outcome=f"{registration.outcome.value}, {registration.checked.value}",
         route_before=registration.upstream_before,
         route_after=registration.upstream,
+        route=recorded_route(wanted),
     )
 
 
