@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -294,6 +295,30 @@ def test_hostile_variables_of_the_job_are_not_run_by_the_tool(job: Job, opened: 
     assert not (job.folder / "pwned").exists()
     assert not list(job.folder.glob("createKongApi.cities.*"))
     assert opened.routes() == ()
+
+
+def test_a_client_certificate_opens_an_admin_api_that_wants_one(tmp_path: Path) -> None:
+    for name in ("server", "client"):
+        made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        made += ["-days", "2", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}"]
+        subprocess.run([*made, "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    context.load_verify_locations(tmp_path / "client.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    files = ("--client_ssl", "true", "--cert", str(tmp_path / "client.pem"), "--key", str(tmp_path / "client.key"))
+
+    with legacy_kong(context) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a handshake that fails is meant
+        words = ("--server", server.url.replace("http:", "https:"), "--uri", "/a", "--upstream_url", "http://h")
+        without = carl("update_api", *words, KONG_CA_CERT=str(tmp_path / "server.pem"))
+        untrusted = carl("update_api", *words, *files)
+        done = carl("update_api", *words, *files, KONG_CA_CERT=str(tmp_path / "server.pem"))
+
+    assert (without.returncode, untrusted.returncode) == (5, 5)
+    assert "KONG_CLIENT_CERT" in without.stderr
+    assert "KONG_CA_CERT" in untrusted.stderr
+    assert (done.returncode, done.stdout[:8]) == (0, "created:")
 
 
 def test_bash_and_jq_are_in_the_toolkits_image() -> None:

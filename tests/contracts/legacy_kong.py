@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import ssl
 import threading
 import uuid
 from collections.abc import Iterator
@@ -45,13 +46,15 @@ _REQUIRED = {"apis": ("name", "upstream_url"), "plugins": ("name",)}
 
 
 class LegacyKong(ThreadingHTTPServer):
-    """`requests` are the methods and paths so far."""
+    """`requests` are the methods and paths so far. The answer to one that is in `lost` never comes, though it acted."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.version = "0.14.1"
+        self.database = "postgres"
+        self.lost: set[str] = set()
         self.tables: dict[str, dict[str, Entity]] = {"apis": {}, "plugins": {}}
         self.requests: list[str] = []
         self._times = itertools.count(1_700_000_000_000)
@@ -62,7 +65,7 @@ class LegacyKong(ThreadingHTTPServer):
 
     def answer(self, method: str, words: list[str], query: dict[str, str], body: Entity) -> Reply:
         if not words:
-            return 200, {"version": self.version, "tagline": "Welcome to kong", "configuration": {}}
+            return 200, {"version": self.version, "configuration": {"database": self.database}}
         if words[0] in ("services", "routes", "consumers") and len(words) == 1 and method == "GET":
             return 200, {"data": [], "next": None}
         if words[0] not in self.tables:
@@ -167,6 +170,10 @@ class _Handler(BaseHTTPRequestHandler):
         words = [unquote(word) for word in parts.path.split("/") if word]
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         status, body = self.server.answer(self.command, words, query, json.loads(content) if content else {})
+        if self.server.requests[-1] in self.server.lost:
+            self.server.lost.discard(self.server.requests[-1])
+            self.close_connection = True
+            return
         answer = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
@@ -182,8 +189,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def legacy_kong() -> Iterator[LegacyKong]:
+def legacy_kong(context: ssl.SSLContext | None = None) -> Iterator[LegacyKong]:
+    """One that runs; with a context, over TLS (https and its port are the caller's to say)."""
     server = LegacyKong()
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -368,3 +368,26 @@ def test_writing_steps_are_all_there_is_without_plugins(gateway: AnyKong) -> Non
     steps = gateway.plan(WANTED)
 
     assert writing(steps) == steps
+
+
+@pytest.mark.parametrize("lost", ["POST /apis", "POST /apis/cities/plugins", "PATCH /apis/cities"])
+def test_a_write_whose_answer_is_lost_is_looked_up_and_not_done_twice(
+    lost: str, server: LegacyKong, gateway: AnyKong
+) -> None:
+    server.lost = {lost}
+
+    make(gateway, replace(WANTED, plugins=(LIMIT,)))
+
+    assert server.lost == set()
+    assert server.requests.count(lost) == 1
+    assert gateway.plan(replace(WANTED, plugins=(LIMIT,))) == ()
+
+
+def test_a_step_that_is_refused_puts_back_those_before_it(server: LegacyKong, gateway: AnyKong) -> None:
+    changes = gateway.plan(replace(WANTED, plugins=(LIMIT,)))
+    nameless = replace(changes[1], after={**changes[1].after, "name": ""})
+
+    with pytest.raises(GatewayAnswered, match=r"plugins rate-limiting could not be written.* put back as before: apis"):
+        gateway.apply((changes[0], nameless, *changes[2:]))
+
+    assert server.tables == {"apis": {}, "plugins": {}}

@@ -174,3 +174,15 @@ def test_a_kong_1_0_is_refused(legacy: LegacyKong) -> None:
     with pytest.raises(Refused, match=r"is 1\.0\.3: its routes have no names and no tags"):
         gateway.plan(WANTED)
     gateway.close()
+
+
+def test_a_kong_without_a_database_is_refused_with_what_to_do(legacy: LegacyKong) -> None:
+    legacy.version, legacy.database = "3.4.2", "off"
+    legacy.tables.clear()
+    gateway = opened(legacy.url)
+
+    with pytest.raises(Refused, match="runs without a database") as caught:
+        gateway.plan(WANTED)
+    gateway.close()
+
+    assert "declarative" in caught.value.hint
