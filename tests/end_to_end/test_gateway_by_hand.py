@@ -29,6 +29,7 @@ def plugins(estate: Estate) -> dict[str, dict[str, Any]]:
 def test_a_route_that_was_changed_by_hand_has_drifted_until_it_is_registered_again(estate: Estate) -> None:
     assert estate.invoke("build", "deploy", "register").code == 0
     assert drift(estate) == []
+    assert "by services and routes (a Kong 2.8.5 has no /apis), carries" in estate.invoke("doctor").out
 
     ask(f"{estate.environment.admin}/routes/hello", "PATCH", {"methods": ["OPTIONS"]})
 

@@ -140,7 +140,8 @@ class ApisGateway:
 
 def _is_exported(plugin: Fields, apis: set[str]) -> bool:
     scoped = any(plugin.get(scope) for scope in ("consumer_id", "service_id", "route_id"))
-    return not scoped and plugin.get("api_id", None) in (None, *apis) and not _has_secret(plugin.get("config"))
+    on_an_api = plugin.get("api_id") is None or str(plugin["api_id"]) in apis
+    return not scoped and on_an_api and not _has_secret(plugin.get("config"))
 
 
 def _has_secret(value: object, key: str = "") -> bool:
