@@ -254,7 +254,10 @@ def test_pages_that_overlap_lose_nothing(server: LegacyKong, gateway: AnyKong) -
     for number in range(1200):
         add(server, "apis", name=f"a{number}", uris=[f"/a{number}"], upstream_url="http://h")
 
+    server.requests.clear()
+
     assert len(gateway.routes()) == 1200
+    assert len([request for request in server.requests if request.startswith("GET /apis")]) == 3
 
 
 def filled(server: LegacyKong, gateway: AnyKong) -> GatewayState:

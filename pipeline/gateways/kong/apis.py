@@ -33,6 +33,7 @@ _NOT_EXPORTED = (
     "snis",
 )
 _TRIES = 3
+_SIZE = 1000
 
 
 class ApisGateway:
@@ -49,7 +50,7 @@ class ApisGateway:
         return GatewayIdentity(product="kong", version=str(self._admin.root()["version"]), dialect=Dialect.APIS)
 
     def routes(self) -> tuple[FoundRoute, ...]:
-        """As Gateway.routes, sorted by name and id: one request, two for more than a thousand."""
+        """As Gateway.routes, sorted by name and id: one request, one more for each further thousand, and one."""
         found = (found_api(api, self._environment) for api in self._whole(APIS))
         return tuple(sorted(found, key=lambda route: (route.name, route.id)))
 
@@ -95,34 +96,47 @@ class ApisGateway:
         self._admin.close()
 
     def _whole(self, kind: str) -> tuple[Fields, ...]:
-        """Every entity, each once. Pages have no defined order there and overlap (0.14.1: 226 distinct of 250), so a
-        list that is longer than a page is asked for in one page of its own length, which that server gives."""
-        size = 1000
+        """Every entity, each once. Pages have no defined order there and may overlap (0.14.1: 226 distinct of 250), so
+        the server's own total decides; what is missing comes with one page as long as the list."""
+        size = _SIZE
         for _ in range(_TRIES):
-            page = self._admin.find(kind, size=size)
-            if page is None:
-                raise Failed(
-                    f"the Kong at {self._admin.url} has no /{kind}: it is 0.15 or newer",
-                    hint="Set gateway.dialect of the environment to services, or leave it out.",
-                )
-            data = page.get("data")
-            found = {str(one["id"]): one for one in data if "id" in one} if isinstance(data, list) else {}
-            total = page.get("total")
-            if not isinstance(total, int) or len(found) >= total:
+            found, total = self._walk(kind, size)
+            if len(found) >= total:
                 return tuple(found.values())
-            size = total + 1000
+            size = total + _SIZE
         raise Failed(
             f"the list {self._admin.url}/{kind} came {_TRIES} times with fewer entities than its own total",
             hint="Run it again when nobody writes to the gateway.",
         )
 
+    def _walk(self, kind: str, size: int) -> tuple[dict[str, Fields], int]:
+        """What the pages of a list hold, by id, and how many there should be. A repeated offset is the end."""
+        found: dict[str, Fields] = {}
+        offsets = [""]
+        while True:
+            page = self._page(kind, size, offsets[-1])
+            data, total, offset = page.get("data"), page.get("total"), page.get("offset")
+            found |= {str(one["id"]): one for one in data if "id" in one} if isinstance(data, list) else {}
+            if not isinstance(offset, str) or offset in offsets:
+                return found, total if isinstance(total, int) else len(found)
+            offsets.append(offset)
+
+    def _page(self, kind: str, size: int, offset: str) -> Fields:
+        page = self._admin.find(kind, size=size, offset=offset)
+        if page is None:
+            raise Failed(
+                f"the Kong at {self._admin.url} has no /{kind}: it is 0.15 or newer",
+                hint="Set gateway.dialect of the environment to services, or leave it out.",
+            )
+        return page
+
     def _plugins_of(self, service: str) -> tuple[Fields, ...]:
-        page = self._admin.find(APIS, service, PLUGINS, size=1000)
+        page = self._admin.find(APIS, service, PLUGINS, size=_SIZE)
         data = page.get("data") if page else None
         return tuple(data) if isinstance(data, list) else ()
 
     def _count(self, kind: str) -> int:
-        page = self._admin.find(kind, size=1000)
+        page = self._admin.find(kind, size=_SIZE)
         if page is None:
             return 0
         total = page.get("total")

@@ -48,9 +48,10 @@ class AdminClient:
             self._root = found
         return self._root
 
-    def find(self, *words: str, size: int = 0) -> Fields | None:
-        """The entity or page (of `size`) at a path; None when there is none."""
-        reply = self._http.request("GET", _path(words), query={"size": str(size)} if size else None)
+    def find(self, *words: str, size: int = 0, offset: str = "") -> Fields | None:
+        """The entity or page (of `size`, from `offset`) at a path; None when there is none."""
+        query = ({"size": str(size)} if size else {}) | ({"offset": offset} if offset else {})
+        reply = self._http.request("GET", _path(words), query=query or None)
         return None if reply.status == 404 else self._fields(reply, "GET", words)
 
     def listing(self, *words: str, tags: str = "") -> tuple[Fields, ...] | None:
