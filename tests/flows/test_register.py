@@ -14,7 +14,7 @@ from pipeline.model.check import NO_ANSWER, Answer, Question
 from pipeline.model.manifest import Expect, Verify
 from pipeline.model.plan import Change, Verb
 from pipeline.model.registration import Checked, Outcome, Registration
-from pipeline.model.route import Owner, Route, stack_of_upstream
+from pipeline.model.route import Owner, Route, WantedPlugin, stack_of_upstream
 
 
 class TestClock:
@@ -354,6 +354,46 @@ def test_the_hosts_of_a_route_are_asked_for(scene: Scene) -> None:
     scene.register(route(hosts=("api.example.com", "b.example.com")))
 
     assert scene.front.asked[0].headers == {"Host": "api.example.com"}
+
+
+LIMIT = WantedPlugin(name="rate-limiting", config={"minute": 5})
+
+
+def test_plugins_are_part_of_the_plan_and_of_what_a_wrong_answer_puts_back(scene: Scene) -> None:
+    scene.register(route("cities-master-11111111", plugins=(LIMIT,)))
+    before = dump(scene.gateway)
+
+    def wrong(upstream: str, question: Question) -> Answer:
+        return Answer(status=502, headers={}, body=b"")
+
+    changed = route("cities-master-22222222", plugins=(WantedPlugin(name="cors", config={}),))
+    plan = plan_registration(changed, scene.gateway)
+    with pytest.raises(Failed, match="put back"):
+        scene.register(changed, front=MemoryFront(scene.gateway, wrong))
+
+    assert [change.verb for change in plan.changes] == [Verb.CREATE, Verb.DELETE, Verb.UPDATE]
+    assert dump(scene.gateway) == before
+
+
+def test_a_plugin_alone_is_an_update_of_the_route(scene: Scene) -> None:
+    scene.register(route())
+
+    done = scene.register(route(plugins=(LIMIT,)))
+
+    assert (done.outcome, [change.kind for change in done.changes]) == (Outcome.UPDATED, ["plugins"])
+
+
+def test_what_someone_added_by_hand_is_kept_and_told_even_when_nothing_differs(scene: Scene) -> None:
+    scene.register(route(plugins=(LIMIT,)))
+    scene.gateway.add_foreign_plugin("cities", "key-auth", {})
+
+    unchanged = scene.register(route(plugins=(LIMIT,)))
+    switched = scene.register(route("cities-master-22222222", plugins=(LIMIT,)))
+
+    assert (unchanged.outcome, unchanged.changes) == (Outcome.UNCHANGED, ())
+    assert [str(step) for step in (*unchanged.kept, *switched.kept)] == [
+        "keep plugins cities key-auth: added by hand"
+    ] * 2
 
 
 ORIGIN = Origin(tool_version="1", environment="local", commit="0a1b2c3d" * 5, version="0a1b2c3d")
