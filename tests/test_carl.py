@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from pipeline.gateways.kong.any_kong import AnyKong
 from pipeline.lab.gateway.running import Lab, running_gateway
 from pipeline.model.address import GatewayAddress
 from pipeline.model.route import FoundRoute, GatewayState, Route
-from tests.contracts.legacy_kong import legacy_kong
+from tests.contracts.test_gateways_recorded import Answer, Replay
 from tests.lab.lab_support import echo_upstream
 
 FILE = Path(__file__).parent / "first_pipeline" / "gitlab-ci.yml"
@@ -42,10 +43,14 @@ HOSTILE = ("/a'b", '/a"b', "/$(touch pwned)", "/`touch pwned`", "/a b", "/a\nb",
 
 @dataclass(frozen=True)
 class Opened:
-    """A gateway's Admin API, and what it has by its driver."""
+    """A gateway, and what it has by its driver."""
 
-    url: str
-    lab: Lab | None
+    lab: Lab
+    version: str
+
+    @property
+    def url(self) -> str:
+        return self.lab.admin_url
 
     def state(self) -> GatewayState:
         gateway = AnyKong(GatewayAddress(admin=self.url), clock=SystemClock(), environment="local")
@@ -68,20 +73,14 @@ class Opened:
 
 
 @contextmanager
-def services(folder: Path) -> Iterator[Opened]:
-    with running_gateway(state=folder / "gateway") as lab:
-        yield Opened(lab.admin_url, lab)
+def running(folder: Path, version: str) -> Iterator[Opened]:
+    with running_gateway(state=folder / "gateway", version=version) as lab:
+        yield Opened(lab, version)
 
 
-@contextmanager
-def apis(folder: Path) -> Iterator[Opened]:
-    with legacy_kong() as server:
-        yield Opened(server.url, None)
-
-
-@pytest.fixture(params=[services, apis])
+@pytest.fixture(params=["0.14", "2.8", "3.4"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
-    with request.param(tmp_path) as found:
+    with running(tmp_path, request.param) as found:
         yield found
 
 
@@ -151,13 +150,13 @@ def test_its_artifacts_bring_the_route_and_the_whole_gateway_back(job: Job, open
     single, whole = (job.folder / f"createKongApi.{name}0a1b2c3d.sh" for name in ("cities.", ""))
     assert single.read_text().startswith("carl update_api --server ")
 
-    with (services if opened.lab else apis)(tmp_path / "other") as empty:
+    with running(tmp_path / "other", opened.version) as empty:
         text = single.read_text().replace(opened.url, empty.url)
         by_single = subprocess.run(["bash", "-c", text], env=job.variables, capture_output=True, timeout=60)
         assert by_single.returncode == 0
         assert [route.paths for route in empty.routes()] == [("/ws/cities",)]
 
-    with (services if opened.lab else apis)(tmp_path / "another") as empty:
+    with running(tmp_path / "another", opened.version) as empty:
         given = {"PATH": os.environ["PATH"], "KONG_ADMIN_URL": empty.url}
         by_whole = subprocess.run(["sh", str(whole)], env=given, capture_output=True, timeout=60)
         assert by_whole.returncode == 0
@@ -167,8 +166,6 @@ def test_its_artifacts_bring_the_route_and_the_whole_gateway_back(job: Job, open
 def test_the_gateway_answers_from_the_stack_after_the_register_stage(
     job: Job, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if opened.lab is None:
-        pytest.skip("the stand-in has no proxy")
     resolve = socket.getaddrinfo
 
     with echo_upstream() as upstream:
@@ -297,6 +294,23 @@ def test_hostile_variables_of_the_job_are_not_run_by_the_tool(job: Job, opened: 
     assert opened.routes() == ()
 
 
+@contextmanager
+def admin_over_tls(context: ssl.SSLContext) -> Iterator[str]:
+    """An empty Kong, as far as one call goes."""
+    server = Replay()
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a handshake that fails is meant
+    server.default = Answer(body={"version": "2.8.5", "data": [], "next": None})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.url.replace("http:", "https:")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def test_a_client_certificate_opens_an_admin_api_that_wants_one(tmp_path: Path) -> None:
     for name in ("server", "client"):
         made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -308,9 +322,8 @@ def test_a_client_certificate_opens_an_admin_api_that_wants_one(tmp_path: Path) 
     context.verify_mode = ssl.CERT_REQUIRED
     files = ("--client_ssl", "true", "--cert", str(tmp_path / "client.pem"), "--key", str(tmp_path / "client.key"))
 
-    with legacy_kong(context) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a handshake that fails is meant
-        words = ("--server", server.url.replace("http:", "https:"), "--uri", "/a", "--upstream_url", "http://h")
+    with admin_over_tls(context) as url:
+        words = ("--server", url, "--uri", "/a", "--upstream_url", "http://h")
         without = carl("update_api", *words, KONG_CA_CERT=str(tmp_path / "server.pem"))
         untrusted = carl("update_api", *words, *files)
         done = carl("update_api", *words, *files, KONG_CA_CERT=str(tmp_path / "server.pem"))

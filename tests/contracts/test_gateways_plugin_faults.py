@@ -17,7 +17,6 @@ from pipeline.lab.gateway.running import running_gateway
 from pipeline.model.address import GatewayAddress
 from pipeline.model.plan import Change, Verb
 from pipeline.model.route import Route, WantedPlugin
-from tests.contracts.legacy_kong import legacy_kong
 from tests.contracts.test_gateways_faults import (
     PATIENCE,
     Fault,
@@ -86,17 +85,16 @@ def scene_at(url: str, kinds: tuple[str, ...]) -> Iterator[Scene]:
     thread.join()
 
 
-@pytest.fixture(params=["services", "apis"])
+@pytest.fixture(
+    params=[("2.8", ("services", "routes", "plugins")), ("0.14", ("apis", "plugins"))], ids=["kong-2.8", "kong-0.14"]
+)
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
-    if request.param == "apis":
-        with legacy_kong() as server, scene_at(server.url, ("apis", "plugins")) as made:
-            yield made
-    else:
-        with (
-            running_gateway(state=tmp_path / "gateway") as lab,
-            scene_at(lab.admin_url, ("services", "routes", "plugins")) as made,
-        ):
-            yield made
+    version, kinds = request.param
+    with (
+        running_gateway(state=tmp_path / "gateway", version=version) as lab,
+        scene_at(lab.admin_url, kinds) as made,
+    ):
+        yield made
 
 
 @pytest.mark.parametrize("write", range(len(VERBS)))
