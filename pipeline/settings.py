@@ -29,8 +29,8 @@ _ALIASES = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that is set, for one environment. `registry` is where images are pushed, `pulling` the same for the platform
-    that pulls them, `dialect` the gateway's (None: its answers decide), `variables` are the process's, for compose files and secrets;
-    `age_recipients` are the public keys that secrets of a gateway are encrypted for."""
+    that pulls them, `dialect` the gateway's (None: its answers decide), `variables` are the process's, for compose
+    files and secrets; `age_recipients` are the public keys that secrets of a gateway are encrypted for."""
 
     root: str
     services: str
@@ -122,7 +122,6 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         actor=get("GITLAB_USER_LOGIN") or get("USER") or "unknown",
         pipeline_url=get("CI_PIPELINE_URL"),
         pipeline_iid=_number("CI_PIPELINE_IID", get("CI_PIPELINE_IID")),
-        age_recipients=file.age_recipients,
         variables=variables,
         **_building(file, get),
     )
@@ -134,8 +133,9 @@ def in_ci(variables: Mapping[str, str]) -> bool:
 
 
 def _building(file: FilePart, get: Callable[[str], str]) -> dict[str, Any]:
-    """How images are built, the same for every environment."""
+    """How images are built and secrets kept, the same for every environment."""
     return {
+        "age_recipients": file.age_recipients,
         "build_args": file.build_args | _pairs(get("PIPELINE_BUILD_ARGS")),
         "builder": file.builder,
         "build_cache": file.build_cache,

@@ -40,7 +40,7 @@ def written(state: GatewayState, form: str, origin: Origin, *, file: str, librar
     """The whole gateway in one of the formats: `sh`, `json`, `deck`. No secret is in any of them."""
     if form == "sh":
         return _script(state, "the whole gateway", file, origin, library)
-    return deck_file(state) if form == "deck" else state_file(state, tag_word(origin.environment))
+    return deck_file(for_deck(state)) if form == "deck" else state_file(state, tag_word(origin.environment))
 
 
 def secrets_path(version: str, folder: str = "artifacts") -> str:

@@ -37,7 +37,7 @@ def as_services(state: GatewayState) -> GatewayState:
     return GatewayState(
         identity=identity,
         entities=tuple(sorted(made, key=lambda entity: (entity.kind, entity.name))),
-        not_exported=state.not_exported,
+        excluded=state.excluded,
     )
 
 

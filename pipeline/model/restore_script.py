@@ -49,8 +49,7 @@ def restore_script(state: GatewayState, header: ScriptHeader, *, library: str) -
     # Apis carry no environment's name that could be compared.
     lines.append(_words("kong_open", "" if legacy else tag_word(header.environment)))
     for _, entities in groupby(sorted(state.entities, key=restore_order), key=lambda one: rank(one.kind)):
-        calls = [_legacy_call(entity) if legacy else _call(entity, variables) for entity in entities]
-        lines += calls if legacy else [*calls, "kong_flush"]
+        lines += [*((_legacy_call if legacy else _call)(entity, variables) for entity in entities), "kong_flush"]
     lines.append("kong_close")
     return "\n".join(lines) + "\n"
 
@@ -66,7 +65,7 @@ def only_service(state: GatewayState, service: str) -> GatewayState:
     if state.identity.dialect is Dialect.APIS:
         apis = tuple(entity for entity in state.of("apis") if entity.name == service)
         plugins = tuple(one for one in state.of("plugins") if one.body.get("api_id") in {api.id for api in apis})
-        return replace(state, entities=apis + plugins, not_exported=())
+        return replace(state, entities=apis + plugins, excluded=())
     services = tuple(entity for entity in state.of("services") if entity.name == service)
     ids = {entity.id for entity in services}
     routes = tuple(entity for entity in state.of("routes") if _parent(entity) & {*ids, service})
@@ -147,6 +146,13 @@ def _call(entity: Entity, variables: Mapping[tuple[str, str, Path], str]) -> str
     return _words("kong_put", path, label, *pieces)
 
 
+def _legacy_call(entity: Entity, variables: Mapping[tuple[str, str, Path], str]) -> str:
+    """The id is in the body: PUT is on the collection there. `created_at` as well, without which it is refused."""
+    body = {**written_body(entity), "id": entity.id}
+    pieces = _pieces(body, lambda path: variables[entity.kind, entity.id, path])
+    return _words("kong_put_legacy", _path(entity.kind), _shown(entity.label), *pieces)
+
+
 def _pieces(body: Mapping[str, object], variable: Callable[[Path], str]) -> list[str]:
     """The body's JSON, cut at its secrets: piece, variable, piece, …"""
     marks: list[str] = []
@@ -176,13 +182,6 @@ def _reference(entity: Entity, field: str) -> str:
 
 def _path(*words: str) -> str:
     return "/" + "/".join(quote(word, safe="") for word in words)
-
-
-def _legacy_call(entity: Entity) -> str:
-    """The id is in the body: PUT is on the collection there. `created_at` as well, without which it is refused."""
-    label = f"{entity.kind} {entity.name or entity.id}"
-    body = {**entity.body, "id": entity.id, "created_at": entity.created_at}
-    return " ".join(["kong_put_legacy", *map(shlex.quote, (quote(entity.kind, safe=""), label, wire_json(body)))])
 
 
 def _parent(entity: Entity) -> set[str]:

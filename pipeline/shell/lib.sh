@@ -103,21 +103,26 @@ kong_hashed() {
     fi
 }
 
-# kong_put_legacy KIND LABEL BODY: the same where there are only /apis (Kong 0.10 - 0.14): a PUT there replaces the
-# entity of BODY's id and needs its created_at; for an id that it does not know, a POST makes the entity under that id.
+# kong_put_legacy COLLECTION LABEL JSON [VARIABLE JSON]...: as kong_put where there are only /apis (Kong 0.10 - 0.14): a
+# PUT there replaces the entity of the JSON's id and needs its created_at; for an id that it does not know, a POST makes
+# the entity under that id.
 kong_put_legacy() {
-    kong_ask PUT "/$1" "$3"
+    kong_path=$1
+    kong_label=$2
+    shift 2
+    kong_join "$@"
+    kong_ask PUT "$kong_path" "$kong_body"
     if [ "$kong_status" = 404 ]; then
-        kong_ask POST "/$1" "$3"
+        kong_ask POST "$kong_path" "$kong_body"
     fi
     case $kong_status in
     200 | 201) kong_count=$((kong_count + 1)) ;;
     404)
-        kong_stop 1 "$2 could not be restored: the Kong at $kong_shown_url has no /$1" \
+        kong_stop 1 "$kong_label could not be restored: the Kong at $kong_shown_url has no $kong_path" \
             'This file is for a Kong from 0.10 to 0.14. For a newer one take the decK file of the artifacts.'
         ;;
     *)
-        kong_stop 1 "$2 could not be restored: $kong_shown_url/$1 answered $kong_status: $kong_answer" \
+        kong_stop 1 "$kong_label could not be restored: $kong_shown_url$kong_path answered $kong_status: $kong_answer" \
             "$kong_count before it are restored, what follows is not. Mend the cause and run this file again."
         ;;
     esac

@@ -9,7 +9,7 @@ from invoke.context import Context
 
 from pipeline.edge.files import write_file
 from pipeline.edge.library import shell_library
-from pipeline.errors import BadInput, Failed
+from pipeline.errors import Failed
 from pipeline.flows import deploy as deploying
 from pipeline.flows import dump as dumping
 from pipeline.flows import register as flow

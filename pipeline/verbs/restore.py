@@ -43,6 +43,7 @@ def restore(c: Context, file: str | None, environment: str | None, *, latest: bo
     if flags.everything and not flags.exact:
         raise BadInput("--all says what --exact may delete", hint="Add --exact, or leave --all out.")
     path = _file(session, file, target, latest=latest)
+    restorer = session.restorer
     wanted, of = _read(session, path, flags.secrets)
     scope = Scope(exact=flags.exact, everything=flags.everything)
     plan = flow.plan(wanted, session.gateway, scope)
@@ -54,7 +55,7 @@ def restore(c: Context, file: str | None, environment: str | None, *, latest: bo
     manner = flow.Manner(keep_going=flags.keep_going, transactional=flags.transactional)
     if plan.pending:
         session.console.tell(f"{path.name} → the gateway of {target}: {sum(map(len, plan.levels))} writes")
-    restoration = flow.apply(plan, session.restorer, manner)
+    restoration = flow.apply(plan, restorer, manner)
     for trouble in restoration.troubles:
         session.console.tell(f"failed: {trouble.step.label}: {trouble.error.what}")
     for step in restoration.refused:

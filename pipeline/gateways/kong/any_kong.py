@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.edge.json_api import Patience
+from pipeline.errors import Refused
 from pipeline.gateways.kong.apis import ApisGateway
 from pipeline.gateways.kong.apis_entities import APIS
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import SERVICES
+from pipeline.gateways.kong.restorer import KongRestorer
 from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.model.address import GatewayAddress
 from pipeline.model.clock import Clock
@@ -78,6 +80,16 @@ class AnyKong:
     def dump(self) -> GatewayState:
         """As Gateway.dump."""
         return self._driver().dump()
+
+    @property
+    def restorer(self) -> KongRestorer:
+        """Of services and routes. Refused for a gateway of /apis: its script brings it back."""
+        if self._driver() is self._apis:
+            raise Refused(
+                f"the Kong at {self._admin.url} is written by /apis, which `invoke restore` does not write",
+                hint="Run its restore script: KONG_ADMIN_URL=… sh artifacts/createKongApi.<sha8>.sh",
+            )
+        return self._services.restorer
 
     def close(self) -> None:
         """Lets the connection go."""

@@ -14,10 +14,11 @@ from pipeline.gateways.kong.wording import PLUGINS, ApisWording
 from pipeline.gateways.kong.writes import Writes
 from pipeline.model.dialect import Dialect
 from pipeline.model.plan import Change, writing
-from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
+from pipeline.model.route import Excluded, FoundRoute, GatewayIdentity, GatewayState, Route
 from pipeline.model.uri_route import UriRoute
 
-_SECRET = re.compile(r"password|passwd|secret|token|credential|private_key|access_key|api_key|aws_key|provision_key")
+_SCOPED = "on consumers, services or routes"
+_OTHERS = "of an /apis gateway only apis and their plugins are dumped"
 _NOT_EXPORTED = (
     "services",
     "routes",
@@ -83,12 +84,12 @@ class ApisGateway:
         known = {str(api["id"]) for api in apis}
         exported = [one for one in plugins if _is_exported(one, known)]
         entities = [legacy_entity(APIS, one) for one in apis] + [legacy_entity(PLUGINS, one) for one in exported]
-        left = {"plugins of consumers, services and routes, and with secrets": len(plugins) - len(exported)}
-        counts = left | {kind: self._count(kind) for kind in _NOT_EXPORTED}
+        left = [Excluded(kind=PLUGINS, count=len(plugins) - len(exported), reason=_SCOPED)]
+        left += [Excluded(kind=kind, count=self._count(kind), reason=_OTHERS) for kind in _NOT_EXPORTED]
         return GatewayState(
             identity=self.identity(),
             entities=tuple(sorted(entities, key=lambda entity: (entity.kind, entity.name, entity.id))),
-            not_exported=tuple(sorted((kind, count) for kind, count in counts.items() if count)),
+            excluded=tuple(sorted(one for one in left if one.count)),
         )
 
     def close(self) -> None:
@@ -155,12 +156,4 @@ class ApisGateway:
 def _is_exported(plugin: Fields, apis: set[str]) -> bool:
     scoped = any(plugin.get(scope) for scope in ("consumer_id", "service_id", "route_id"))
     on_an_api = plugin.get("api_id") is None or str(plugin["api_id"]) in apis
-    return not scoped and on_an_api and not _has_secret(plugin.get("config"))
-
-
-def _has_secret(value: object, key: str = "") -> bool:
-    if isinstance(value, dict):
-        return any(_has_secret(one, str(name)) for name, one in value.items())
-    if isinstance(value, list):
-        return any(_has_secret(one, key) for one in value)
-    return bool(value) and isinstance(value, str) and _SECRET.search(key) is not None
+    return not scoped and on_an_api

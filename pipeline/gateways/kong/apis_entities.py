@@ -9,8 +9,10 @@ from pipeline.errors import BadInput, Refused
 from pipeline.gateways.kong.entities import Fields
 from pipeline.gateways.kong.plugins import IdMarks, plan_plugins, with_plugins
 from pipeline.gateways.kong.writes import agrees
+from pipeline.model.kinds import kind_of
 from pipeline.model.plan import Change, Verb, writing
 from pipeline.model.route import Entity, FoundRoute, Owner, Route, same_upstream, stack_of_upstream, tag_word
+from pipeline.model.secret_fields import sealed
 
 APIS = "apis"
 _UPSTREAM = re.compile(r"https?://[^\s/?#@]+(/[^\s]*)?")
@@ -116,7 +118,7 @@ def legacy_entity(kind: str, found: Fields) -> Entity:
         kind=kind,
         id=str(found["id"]),
         name=str(found.get("name", "")),
-        body={key: [] if key in _LISTS and not value else value for key, value in body.items()},
+        body=sealed(kind_of(kind), {key: [] if key in _LISTS and not value else value for key, value in body.items()}),
         created_at=int(created_at) if isinstance(created_at, int | float) else 0,
     )
 
