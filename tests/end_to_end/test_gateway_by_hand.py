@@ -77,7 +77,8 @@ def test_the_plugins_of_a_manifest_come_and_go_and_those_by_hand_stay(estate: Es
     estate.manifest(plugins=None)
     gone = estate.invoke("build", "deploy", "register")
 
-    assert (again.code, gone.code) == (0, 0)
+    assert again.code == 0, again
+    assert gone.code == 0, gone
     assert "hello: keep plugins correlation-id: added by hand to the service: it stays" in again.err
     assert "hello: delete plugins rate-limiting: no longer wanted" in gone.err
     assert list(plugins(estate)) == ["correlation-id"]
