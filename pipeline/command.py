@@ -12,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
+from invoke.tasks import Task
 
 from pipeline.errors import Failed, Interrupted, PipelineError
 
@@ -48,6 +50,35 @@ def outcome(body: Callable[[], int | None]) -> int:
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
+
+
+class _OptionalArgument(Argument):
+    """A positional argument that a flag can stand in for: with `instead` given, it is not asked for.
+
+    Invoke takes words for a positional argument until it has a value, and ends with an error when it has none.
+    """
+
+    instead: Argument | None = None
+
+    @property
+    def value(self) -> Any:
+        found = self._value if self._value is not None else self.default
+        return "" if found is None and self.instead is not None and self.instead.value else found
+
+    @value.setter
+    def value(self, given: str) -> None:
+        self.set_value(given, cast=True)
+
+
+class TaskWithFile(Task[Any]):
+    """A task whose positional argument `file` may be left out when its flag `latest` is given."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        found = {argument.name: argument for argument in super().get_arguments(ignore_unknown_help)}
+        file = found["file"]
+        optional = _OptionalArgument(names=file.names, default=None, help=file.help, positional=True)
+        optional.instead = found["latest"]
+        return [optional if argument is file else argument for argument in found.values()]
 
 
 def _tell(error: PipelineError) -> int:

@@ -6,7 +6,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from pipeline.command import verb
+from pipeline.command import TaskWithFile, verb
 
 Services = list[str] | None
 SERVICE = "the service, again for several (default: every one of the repository)"
@@ -134,6 +134,7 @@ def dump(
 
 
 @task(
+    klass=TaskWithFile,
     positional=["file"],
     help={
         "file": "a restore script, JSON or decK file",

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pipeline.model.kinds import kind_of, rank, referred
 from pipeline.model.route import Entity, GatewayState, owner_of
 from pipeline.model.secret import Secret
-from pipeline.model.secret_fields import lacks_secret
+from pipeline.model.secret_fields import Variable, hidden_in, lacks_secret
 
 _SHOWN_LENGTH = 200
 
@@ -133,7 +133,9 @@ def _same(wanted: object, found: object, *, loosely: bool) -> bool:
 def _step(wanted: Entity, found: Entity | None) -> Step:
     kind = kind_of(wanted.kind)
     if found is None and lacks_secret(wanted):
-        return Step(act=Act.REFUSE, entity=wanted, reason="the gateway gave a hash of its secret only")
+        names = ", ".join(one.name for _, one in hidden_in(wanted.body) if isinstance(one, Variable))
+        reason = f"the gateway gave a hash of its secret only; to issue it anew, set {names} to a new one"
+        return Step(act=Act.REFUSE, entity=wanted, reason=reason)
     if found is None:
         return Step(act=Act.CREATE, entity=wanted, reason="the gateway does not have it")
     differing = () if kind.membership else differences(wanted, found)
