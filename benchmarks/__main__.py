@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("cli", "first_answer", "switch", "packing", "deciding", "streaming", "several")
+NAMES = ("cli", "first_answer", "switch", "packing", "deciding", "streaming", "several", "gateway_scale")
 
 
 def main(names: list[str]) -> int:

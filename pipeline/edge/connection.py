@@ -12,11 +12,14 @@ import socket
 import ssl
 from base64 import b64encode
 from dataclasses import dataclass
+from time import monotonic
 from urllib.parse import unquote, urlsplit
 
 from pipeline.edge.http import Access, Limits, Lost, NeverSent, Silent, Untrusted, header_value, require_files
 
 _CHUNK = 1 << 16
+# Seconds in which a server that keeps connections does not let go of one.
+_FRESH = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,7 @@ class Connection:
         self._head = _fixed_headers(access, parts.netloc.rpartition("@")[2])
         self._context = _context(access) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
+        self._used = 0.0
 
     def exchange(self, method: str, target: str, body: bytes | None, limits: Limits) -> Received:
         """One request and its answer, read before its end however slowly it drips. Raises Lost. `target` is the path
@@ -51,8 +55,9 @@ class Connection:
         length = b"" if body is None else b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
         head = f"{method} {self._base}{target} HTTP/1.1\r\n".encode("ascii")
         try:
-            open_socket = self._opened(limits)
+            open_socket = self._opened(method, limits)
             open_socket.settimeout(limits.silence)
+            self._used = monotonic()
             open_socket.sendall(b"".join((head, self._head, length, b"\r\n", body or b"")))
             return self._received(open_socket, method, limits)
         except Lost:
@@ -74,8 +79,10 @@ class Connection:
             self._socket.close()
             self._socket = None
 
-    def _opened(self, limits: Limits) -> socket.socket:
-        if self._socket is not None and _is_dropped(self._socket):
+    def _opened(self, method: str, limits: Limits) -> socket.socket:
+        """What may be sent a second time goes by a connection that was used just now without a look at it."""
+        look = method in ("PATCH", "POST") or monotonic() - self._used > _FRESH
+        if self._socket is not None and look and _is_dropped(self._socket):
             self.close()
         if self._socket is None:
             self._socket = self._connected(limits)

@@ -13,6 +13,7 @@ from pipeline.edge.connection import Connection, Received
 from pipeline.edge.http import Access, Limits, Lost, NeverSent, Untrusted, shown_url, unreachable
 from pipeline.errors import GatewayAnswered
 from pipeline.model.clock import Clock, Deadline
+from pipeline.model.secret import Secret
 
 _REPEATABLE = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
 _BUSY = (429, 502, 503, 504)
@@ -96,11 +97,18 @@ class JsonClient:
 
 
 def _encoded(body: object) -> bytes:
+    """JSON, with its secrets in clear text: right before they leave."""
     try:
-        return msgspec.json.encode(body)
+        return msgspec.json.encode(body, enc_hook=_revealed)
     except UnicodeEncodeError:
         # Half of a pair of surrogates: a server may have it, and only \ud800 can say it.
-        return json.dumps(body).encode()
+        return json.dumps(body, default=_revealed).encode()
+
+
+def _revealed(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is not sent")
 
 
 def _decoded(content: bytes) -> object:

@@ -10,7 +10,11 @@ _NAMES = ("name", "username", "custom_id", "target", "group", "client_id", "pref
 
 def name_of(found: Mapping[str, object]) -> str:
     """What people call it; empty where only a secret or an id tells it apart."""
-    return next((value for key in _NAMES if isinstance(value := found.get(key), str) and value), "")
+    for key in _NAMES:
+        value = found.get(key)
+        if value and isinstance(value, str):
+            return value
+    return ""
 
 
 def made_up_id(kind: str, *key: str) -> str:

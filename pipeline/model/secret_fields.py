@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pipeline.model.kinds import Kind, kind_of
 from pipeline.model.route import Entity, GatewayState
@@ -47,11 +48,15 @@ def sealed(kind: Kind, body: Mapping[str, object], marks: Marks = frozenset()) -
 
 
 def _seal(value: object, path: tuple[str, ...], marks: Marks, *, inside: bool) -> object:
-    if isinstance(value, Mapping):
-        return {
-            key: _seal(one, (*path, str(key)), marks, inside=inside or _is_secret((*path, str(key)), marks))
-            for key, one in value.items()
-        }
+    if isinstance(value, dict):
+        found = {}
+        for key, one in value.items():
+            if isinstance(one, str | dict | list) and one:
+                below = (*path, str(key))
+                found[key] = _seal(one, below, marks, inside=inside or _is_secret(below, marks))
+            else:
+                found[key] = one
+        return found
     if isinstance(value, list):
         return [_seal(one, (*path, "*"), marks, inside=inside or (*path, "*") in marks) for one in value]
     if inside and isinstance(value, str) and value and not _REFERENCE.fullmatch(value):
@@ -60,7 +65,12 @@ def _seal(value: object, path: tuple[str, ...], marks: Marks, *, inside: bool) -
 
 
 def _is_secret(path: tuple[str, ...], marks: Marks) -> bool:
-    return path in marks or (*path[:-1], "*") in marks or _SECRET_NAME.search(path[-1]) is not None
+    return _is_called_secret(path[-1]) or path in marks or (*path[:-1], "*") in marks
+
+
+@lru_cache(4096)
+def _is_called_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def schema_marks(schema: object, path: tuple[str, ...] = ()) -> Marks:

@@ -110,12 +110,14 @@ def to_entity(kind: str, found: Fields, marks: Marks = frozenset()) -> Entity:
     """An entity of a dump: what the server makes is kept apart, secrets are Secrets. `marks` are its schema's."""
     row = kind_of(kind)
     created_at = found.get("created_at")
-    left = (*SERVER_MADE, *row.server_made)
+    body = dict(found)
+    for name in (*SERVER_MADE, *row.server_made):
+        body.pop(name, None)
     return Entity(
         kind=kind,
         id=str(found["id"]),
         name=name_of(found),
-        body=sealed(row, {key: value for key, value in sorted(found.items()) if key not in left}, marks),
+        body=sealed(row, body, marks) if row.secrets or row.hides_secrets else body,
         created_at=created_at if isinstance(created_at, int | float) else 0,
     )
 

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from operator import attrgetter
 
+from pipeline.edge.collector import collector_paused
 from pipeline.errors import Failed, Refused
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import Fields, tags_of, to_entity
-from pipeline.model.kinds import KINDS, Kind, is_known, kind_of, referred
+from pipeline.model.kinds import KINDS, Kind, is_known, kind_of
 from pipeline.model.made_up import membership_id
 from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState, owner_of
 from pipeline.model.secret_fields import Marks, schema_marks
@@ -45,9 +47,10 @@ def read_state(admin: AdminClient) -> GatewayState:
     unknown = _unknown_collections(admin)
     before: frozenset[tuple[str, str]] | None = None
     for _ in range(_TRIES):
-        reading = _read(admin, unknown)
-        if not reading.dangling or reading.dangling == before:
-            return _state(admin, version, reading)
+        with collector_paused():
+            reading = _read(admin, unknown)
+            if not reading.dangling or reading.dangling == before:
+                return _state(admin, version, reading)
         before = reading.dangling
     raise Failed(
         f"the gateway at {admin.url} changed each of {_TRIES} times while it was read",
@@ -75,7 +78,7 @@ def _state(admin: AdminClient, version: str, reading: _Reading) -> GatewayState:
     found = tuple({"tags": one.body.get("tags")} for one in entities if one.kind == "services")
     return GatewayState(
         identity=GatewayIdentity(product="kong", version=version, environments=environments(found)),
-        entities=tuple(sorted(entities, key=lambda one: (one.kind, one.name, one.id))),
+        entities=tuple(sorted(entities, key=attrgetter("kind", "name", "id"))),
         excluded=tuple(sorted(excluded)),
     )
 
@@ -148,16 +151,21 @@ def _list_all(admin: AdminClient, unknown: tuple[str, ...]) -> _Listed:
 def _marks(admin: AdminClient, listed: _Listed) -> Mapping[str, Marks]:
     """What the server's schemas call secret, for each plugin that has texts in its configuration."""
     plugins = listed.get(("plugins", "")) or ()
-    names = sorted({str(one.get("name")) for one in plugins if _has_text(one.get("config"))})
+    names: list[str] = []
+    for one in plugins:
+        if one.get("name") not in names and _has_text(one.get("config")):
+            names.append(str(one.get("name")))
     with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="dump") as pool:
         schemas = pool.map(lambda name: admin.find("schemas", "plugins", name), names)
         return {name: schema_marks(schema) for name, schema in zip(names, schemas, strict=True)}
 
 
 def _has_text(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_text(one) for one in value.values())
-    return any(map(_has_text, value)) if isinstance(value, list) else isinstance(value, str) and bool(value)
+    if isinstance(value, str):
+        return bool(value)
+    if isinstance(value, dict):
+        return any(map(_has_text, value.values()))
+    return any(map(_has_text, value)) if isinstance(value, list) else False
 
 
 def _entity(kind: Kind, parent: str, found: Fields, marks: Mapping[str, Marks]) -> Entity:
@@ -202,16 +210,28 @@ def _merged(excluded: list[Excluded]) -> tuple[Excluded, ...]:
 
 def _dangling(entities: list[Entity]) -> frozenset[tuple[str, str]]:
     """Entities that refer, themselves or by what they refer to, to what is not there."""
-    known = {(entity.kind, entity.id) for entity in entities}
+    there: dict[str, set[str]] = {kind.name: set() for kind in KINDS}
+    for entity in entities:
+        there[entity.kind].add(entity.id)
+    refers = {kind.name: kind for kind in KINDS if kind.references or kind.lists}
+    referring = [(entity, refers[entity.kind]) for entity in entities if entity.kind in refers]
     found: set[tuple[str, str]] = set()
     while True:
-        there = known - found
-        lost = {
-            (entity.kind, entity.id)
-            for entity in entities
-            if (entity.kind, entity.id) in there
-            and any((kind, key) not in there for _, kind, key in referred(kind_of(entity.kind), entity.body))
-        }
+        lost = [one for one, kind in referring if one.id in there[one.kind] and _is_lost(kind, one.body, there)]
         if not lost:
             return frozenset(found)
-        found |= lost
+        for one in lost:
+            there[one.kind].discard(one.id)
+            found.add((one.kind, one.id))
+
+
+def _is_lost(kind: Kind, body: Fields, there: Mapping[str, set[str]]) -> bool:
+    for name, other in kind.references.items():
+        value = body.get(name)
+        if value and isinstance(value, dict) and value.get("id") not in there[other]:
+            return True
+    return any(
+        not there[other].issuperset(ids)
+        for name, other in kind.lists.items()
+        if isinstance(ids := body.get(name), list)
+    )

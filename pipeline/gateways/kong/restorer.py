@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import GatewayAnswered, PipelineError, Unreachable
-from pipeline.gateways.kong.client import AdminClient, Fields
+from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import to_entity
 from pipeline.gateways.kong.writes import unclear
 from pipeline.model.kinds import kind_of
 from pipeline.model.restoration import Act, Difference, Step, differences
 from pipeline.model.route import Entity
-from pipeline.model.secret import Secret
-from pipeline.model.secret_fields import Hidden, Path, with_hidden
 
 _ALREADY = (400, 409)
 
@@ -71,7 +69,7 @@ class KongRestorer:
             self._delete(entity)
         elif step.act is Act.CHANGE and not step.whole:
             changed = {one.field: one.after for one in step.differences}
-            self._admin.write("PATCH", _item(entity), _revealed(changed))
+            self._admin.write("PATCH", _item(entity), changed)
         elif kind_of(entity.kind).creates_by_post:
             self._post(entity)
         else:
@@ -144,18 +142,4 @@ def _reference(entity: Entity, field: str) -> str:
 
 def _body(entity: Entity) -> dict[str, Any]:
     times = {"created_at": entity.created_at} if entity.created_at else {}
-    return {**_revealed(entity.body), **times}
-
-
-def _revealed(fields: Fields) -> dict[str, Any]:
-    """Right before it leaves. What has no value is left away."""
-    found = with_hidden(fields, _reveal)
-    return {key: value for key, value in found.items() if value is not _NOTHING} if isinstance(found, dict) else {}
-
-
-_NOTHING = object()
-
-
-def _reveal(path: Path, hidden: Hidden) -> object:
-    del path
-    return hidden.reveal() if isinstance(hidden, Secret) else _NOTHING
+    return {**entity.body, **times}
