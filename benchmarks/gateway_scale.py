@@ -24,6 +24,7 @@ from pipeline.edge.library import shell_library
 from pipeline.flows.restore import Manner, apply
 from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.model.address import GatewayAddress
+from pipeline.model.kinds import KINDS
 from pipeline.model.restoration import Scope, plan_restore
 from pipeline.model.restore_script import ScriptHeader, restore_script, wire_json, written_body
 from pipeline.model.route import GatewayIdentity, GatewayState
@@ -144,8 +145,14 @@ def on_the_lab(url: str, folder: Path) -> None:
         taken["script"].append(
             timed(lambda: subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL))
         )
+    listings = [[f"/{kind.name}?size={PAGE}"] for kind in KINDS if not kind.parent and opened._admin.listing(kind.name)]
+    dumped = in_turn(
+        RUNS, dump_of_lab=opened.dump, bare_pages_of_lab=lambda: fetch(url, [*listings, ["/"], ["/endpoints"]])
+    )
     opened.close()
     print(f"  lab gateway, {RESTORED} routes")
+    show(dumped)
+    show_ratio("dump / fetching its pages", dumped["dump_of_lab"], dumped["bare_pages_of_lab"], 1.3)
     show(taken)
     show_ratio("restore (with its dump and plan) / a bare loop of the same PUTs", taken["restore"], taken["bare"], 1.25)
     show_ratio("script / restore", taken["script"], taken["restore"], 2)

@@ -19,6 +19,8 @@ FEW = [
     HealthCheck.data_too_large,
     HealthCheck.large_base_example,
 ]
+# Three shells share the number of gateways.
+few = settings(max_examples=max(1, EXAMPLES // 3), deadline=None, phases=[Phase.generate], suppress_health_check=FEW)
 random = settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate], suppress_health_check=FEW)
 
 
@@ -51,7 +53,7 @@ def test_a_wiped_gateway_is_restored_and_a_second_run_writes_nothing(
 
 
 @pytest.mark.parametrize("shell", sorted(SHELLS))
-@random
+@few
 @given(drafts=gateways())
 def test_a_wiped_gateway_is_restored_by_its_script_and_stays_so(opened: Open, shell: str, drafts: list[Draft]) -> None:
     before = opened.make(drafts)

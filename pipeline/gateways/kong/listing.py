@@ -65,7 +65,12 @@ def environments(services: tuple[Fields, ...]) -> tuple[str, ...]:
 
 
 def _state(admin: AdminClient, version: str, reading: _Reading) -> GatewayState:
-    entities = tuple(one for one in reading.entities if (one.kind, one.id) not in reading.dangling)
+    lost_ones = reading.dangling
+    entities = (
+        [one for one in reading.entities if (one.kind, one.id) not in lost_ones]
+        if lost_ones
+        else list(reading.entities)
+    )
     lost = Counter(kind for kind, _ in reading.dangling)
     reason = "refer to what the gateway does not have"
     excluded = (*reading.excluded, *(Excluded(kind=kind, count=count, reason=reason) for kind, count in lost.items()))
@@ -75,10 +80,13 @@ def _state(admin: AdminClient, version: str, reading: _Reading) -> GatewayState:
             f"the gateway at {admin.url} listed {reading.listed} entities, the dump would hold or name {told} of them",
             hint="Something in front of the Admin API may change its answers: ask it directly, and report this.",
         )
-    found = tuple({"tags": one.body.get("tags")} for one in entities if one.kind == "services")
+    # By kind, name and id; three stable sorts by one text each take a third of one by all of them.
+    for name in ("id", "name", "kind"):
+        entities.sort(key=attrgetter(name))
+    found = tuple(one.body for one in entities if one.kind == "services")
     return GatewayState(
         identity=GatewayIdentity(product="kong", version=version, environments=environments(found)),
-        entities=tuple(sorted(entities, key=attrgetter("kind", "name", "id"))),
+        entities=tuple(entities),
         excluded=tuple(sorted(excluded)),
     )
 
@@ -117,7 +125,7 @@ def _read(admin: AdminClient, unknown: tuple[str, ...]) -> _Reading:
         if len(kept) < len(found):
             left = len(found) - len(kept)
             excluded.append(Excluded(kind=name, count=left, reason="replaced by a newer one of the same address"))
-        entities += (_entity(kind, parent, one, marks) for one in kept)
+        entities += [_entity(kind, parent, one, marks) for one in kept]
     return _Reading(entities=tuple(entities), excluded=_merged(excluded), listed=count, dangling=_dangling(entities))
 
 
