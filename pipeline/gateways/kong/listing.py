@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from pipeline.edge.collector import collector_paused
-from pipeline.errors import Failed, Refused
+from pipeline.errors import Failed, GatewayAnswered, Refused
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import Fields, tags_of, to_entity
 from pipeline.model.kinds import KINDS, Kind, is_known, kind_of
@@ -18,6 +18,7 @@ from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
 from pipeline.model.secret_fields import Marks, schema_marks
 
 CONCURRENCY = 8
+_SWITCHED_OFF = (400, 405, 501)
 _TRIES = 3
 _NO_ENTITIES = ("tags", "cache", "proxy-cache")
 _ISSUED = ("oauth2_tokens", "sessions", "acme_storage")
@@ -134,10 +135,10 @@ def _list_all(admin: AdminClient, unknown: tuple[str, ...]) -> _Listed:
     below = {kind.references[kind.parent]: kind for kind in KINDS if kind.parent}
     listed: _Listed = {}
     with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="dump") as pool:
-        tops = (*(kind.name for kind in KINDS if not kind.parent), *unknown)
         running: dict[Future[tuple[Fields, ...] | None], tuple[str, str]] = {
-            pool.submit(admin.listing, name): (name, "") for name in tops
+            pool.submit(admin.listing, kind.name): (kind.name, "") for kind in KINDS if not kind.parent
         }
+        running |= {pool.submit(_of_no_kind, admin, name): (name, "") for name in unknown}
         try:
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -154,6 +155,17 @@ def _list_all(admin: AdminClient, unknown: tuple[str, ...]) -> _Listed:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return listed
+
+
+def _of_no_kind(admin: AdminClient, name: str) -> tuple[Fields, ...] | None:
+    """What is in a collection that we do not know; None for one that is switched off (Kong 3.4 answers 400 to
+    /filter-chains without wasm) or is no collection."""
+    try:
+        return admin.listing(name)
+    except GatewayAnswered as error:
+        if error.status in _SWITCHED_OFF:
+            return None
+        raise
 
 
 def _marks(admin: AdminClient, listed: _Listed) -> Mapping[str, Marks]:
