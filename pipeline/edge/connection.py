@@ -1,34 +1,24 @@
 """One kept connection to an HTTP API: requests of many entities must cost little more than their bytes.
 
-The library that the rest uses (requests) costs several times what http.client does for each request; a restore of a
-whole gateway makes ten thousands of them.
+The library that the rest uses (requests) costs several times as much; a restore of a whole gateway makes ten thousands
+of them.
 """
 
 from __future__ import annotations
 
-import http.client
 import select
 import socket
 import ssl
 from base64 import b64encode
-from dataclasses import dataclass
 from time import monotonic
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from pipeline.edge.answers import Answer, Garbled, read_answer
 from pipeline.edge.http import Access, Limits, Lost, NeverSent, Silent, Untrusted, header_value, require_files
 
-_CHUNK = 1 << 16
 # Seconds in which a server that keeps connections does not let go of one.
 _FRESH = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """A whole answer."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    content: bytes
 
 
 class Connection:
@@ -47,9 +37,10 @@ class Connection:
         self._head = _fixed_headers(access, parts.netloc.rpartition("@")[2])
         self._context = _context(access) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
+        self._stream: BinaryIO | None = None
         self._used = 0.0
 
-    def exchange(self, method: str, target: str, body: bytes | None, limits: Limits) -> Received:
+    def exchange(self, method: str, target: str, body: bytes | None, limits: Limits) -> Answer:
         """One request and its answer, read before its end however slowly it drips. Raises Lost. `target` is the path
         with its query, escaped already."""
         length = b"" if body is None else b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
@@ -59,14 +50,14 @@ class Connection:
             open_socket.settimeout(limits.silence)
             self._used = monotonic()
             open_socket.sendall(b"".join((head, self._head, length, b"\r\n", body or b"")))
-            return self._received(open_socket, method, limits)
+            return self._received(method, limits)
         except Lost:
             self.close()
             raise
         except TimeoutError as error:
             self.close()
             raise Silent(f"silent for {limits.silence:.3g} s") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, Garbled, ValueError) as error:
             self.close()
             raise _lost(error) from error
         except BaseException:
@@ -75,6 +66,9 @@ class Connection:
             raise
 
     def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -86,6 +80,7 @@ class Connection:
             self.close()
         if self._socket is None:
             self._socket = self._connected(limits)
+            self._stream = self._socket.makefile("rb")
         return self._socket
 
     def _connected(self, limits: Limits) -> socket.socket:
@@ -104,19 +99,17 @@ class Connection:
             plain.close()
             raise
 
-    def _received(self, open_socket: socket.socket, method: str, limits: Limits) -> Received:
-        with http.client.HTTPResponse(open_socket, method=method) as response:
-            response.begin()
-            parts: list[bytes] = []
-            while part := response.read(_CHUNK):
-                parts.append(part)
-                if limits.end.passed:
-                    raise Silent(f"its answer was not whole after {limits.end.seconds:g} s")
-            if response.length:
-                raise http.client.IncompleteRead(b"", response.length)
-            if response.will_close:
-                self.close()
-            return Received(status=response.status, headers=response.msg, content=b"".join(parts))
+    def _received(self, method: str, limits: Limits) -> Answer:
+        def go_on() -> None:
+            if limits.end.passed:
+                raise Silent(f"its answer was not whole after {limits.end.seconds:g} s")
+
+        if self._stream is None:
+            raise NeverSent("there is no connection")
+        answer = read_answer(self._stream, method, go_on)
+        if answer.closes:
+            self.close()
+        return answer
 
 
 def _fixed_headers(access: Access, authority: str) -> bytes:
@@ -156,10 +149,6 @@ def _lost(error: Exception) -> Lost:
     if isinstance(error, ssl.SSLError):
         hint = "The server may want a client certificate (KONG_CLIENT_CERT, KONG_CLIENT_KEY)."
         return Lost(_words(error), hint=hint)
-    if isinstance(error, http.client.RemoteDisconnected):
-        return Lost("the connection was closed without an answer")
-    if isinstance(error, http.client.IncompleteRead):
-        return Lost("the answer was cut off")
     return Lost(_words(error))
 
 

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from pipeline.edge.connection import Connection, Received
+from pipeline.edge.answers import Answer
+from pipeline.edge.connection import Connection
 from pipeline.edge.http import Access, Limits, Lost, NeverSent, Untrusted, shown_url, unreachable
 from pipeline.errors import GatewayAnswered
 from pipeline.model.clock import Clock, Deadline
@@ -83,7 +84,7 @@ class JsonClient:
         while self._free:
             self._free.pop().close()
 
-    def _once(self, method: str, target: str, content: bytes | None, deadline: Deadline) -> Received:
+    def _once(self, method: str, target: str, content: bytes | None, deadline: Deadline) -> Answer:
         try:
             connection = self._free.pop()
         except IndexError:
@@ -119,11 +120,11 @@ def _decoded(content: bytes) -> object:
         return json.loads(content)
 
 
-def _reply(url: str, received: Received) -> Reply:
+def _reply(url: str, received: Answer) -> Reply:
     status, content = received.status, received.content
-    kind = received.headers.get("Content-Type", "no content type")
+    kind = received.headers.get("content-type", "no content type")
     if 300 <= status < 400:
-        target = shown_url(received.headers.get("Location", "nowhere"))
+        target = shown_url(received.headers.get("location", "nowhere"))
         raise GatewayAnswered(
             f"{url} answered {status}, a redirect to {target}", hint="Use the address that it leads to.", status=status
         )
@@ -141,7 +142,7 @@ def _reply(url: str, received: Received) -> Reply:
         ) from error
 
 
-def _retry_after(received: Received, otherwise: float) -> float:
+def _retry_after(received: Answer, otherwise: float) -> float:
     """Seconds; the form with a date is treated as absent."""
-    value = received.headers.get("Retry-After", "")
+    value = received.headers.get("retry-after", "")
     return float(value) if value.isdecimal() else otherwise
