@@ -17,8 +17,8 @@ Marks = frozenset[tuple[str, ...]]
 """Fields that the server's own schema calls secret: names from the entity down, `*` for any element."""
 
 _SECRET_NAME = re.compile(
-    r"(^|_)(password|passwd|passphrase|secret|secrets|token|credentials?|private_?key|api_?key|secret_?key"
-    r"|access_?key|license_?key|account_?key|aws_key|account_password)$"
+    r"(password|passwd|passphrase|secrets?|token|credentials?|(private|api|secret|access|license|account|aws)[_-]?key)$",
+    re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"\{vault://.*\}", re.DOTALL)
 _OWNER_LENGTH = 40
@@ -48,19 +48,21 @@ def sealed(kind: Kind, body: Mapping[str, object], marks: Marks = frozenset()) -
 
 
 def _seal(value: object, path: tuple[str, ...], marks: Marks, *, inside: bool) -> object:
+    """The value itself where nothing in it is secret."""
+    if isinstance(value, str):
+        return Secret(value) if inside and value and not _REFERENCE.fullmatch(value) else value
     if isinstance(value, dict):
-        found = {}
+        sealed_ones = {}
         for key, one in value.items():
-            if isinstance(one, str | dict | list) and one:
+            if one and isinstance(one, str | dict | list):
                 below = (*path, str(key))
-                found[key] = _seal(one, below, marks, inside=inside or _is_secret(below, marks))
-            else:
-                found[key] = one
-        return found
+                found = _seal(one, below, marks, inside=inside or _is_secret(below, marks))
+                if found is not one:
+                    sealed_ones[key] = found
+        return {**value, **sealed_ones} if sealed_ones else value
     if isinstance(value, list):
-        return [_seal(one, (*path, "*"), marks, inside=inside or (*path, "*") in marks) for one in value]
-    if inside and isinstance(value, str) and value and not _REFERENCE.fullmatch(value):
-        return Secret(value)
+        below = (*path, "*")
+        return [_seal(one, below, marks, inside=inside or below in marks) for one in value]
     return value
 
 
@@ -145,7 +147,18 @@ def named_secrets(state: GatewayState) -> tuple[Named, ...]:
             name = value.name
         reissues = str(path[0]) in kind_of(entity.kind).hashed
         named.append(Named(entity=entity, path=path, variable=name, value=value, reissues=reissues))
-    return tuple(sorted(named, key=lambda one: (one.variable, one.entity.id)))
+    ordered = sorted(named, key=lambda one: (one.variable, one.entity.id, str(one.path)))
+    return tuple(_told_apart(ordered))
+
+
+def _told_apart(named: list[Named]) -> Iterator[Named]:
+    """Two fields that differ in signs which no variable can have get numbers; what a file named stays."""
+    seen: Counter[str] = Counter()
+    for one in named:
+        seen[one.variable] += 1
+        number = seen[one.variable]
+        again = number > 1 and not isinstance(one.value, Variable)
+        yield replace(one, variable=f"{one.variable}_{number}") if again else one
 
 
 def filled(state: GatewayState, find: Callable[[str], Secret | None]) -> tuple[GatewayState, tuple[str, ...]]:

@@ -140,8 +140,10 @@ kong_close() {
 # kong_join JSON [VARIABLE JSON]...: sets kong_body.
 kong_join() {
     kong_body=$1
+    kong_hides=
     shift
     while [ $# -gt 1 ]; do
+        kong_hides=1
         eval "kong_value=\${kong_of_$1:-}"
         kong_escape "$kong_value"
         kong_body=$kong_body$kong_escaped$2
@@ -175,7 +177,7 @@ kong_escape() {
 kong_add() {
     kong_waiting=$((kong_waiting + 1))
     eval "kong_method_$kong_waiting=\$1 kong_path_$kong_waiting=\$2 kong_id_$kong_waiting=\$3"
-    eval "kong_label_$kong_waiting=\$4 kong_body_$kong_waiting=\$5"
+    eval "kong_label_$kong_waiting=\$4 kong_body_$kong_waiting=\$5 kong_hides_$kong_waiting=\$kong_hides"
     if [ "$kong_waiting" -ge "$kong_together" ]; then
         kong_flush
     fi
@@ -245,7 +247,7 @@ next
 # kong_alone INDEX: one write, or the end.
 kong_alone() {
     eval "kong_method=\$kong_method_$1 kong_path=\$kong_path_$1 kong_id=\$kong_id_$1"
-    eval "kong_label=\$kong_label_$1 kong_body=\$kong_body_$1"
+    eval "kong_label=\$kong_label_$1 kong_body=\$kong_body_$1 kong_hides=\$kong_hides_$1"
     kong_ask "$kong_method" "$kong_path" "$kong_body"
     case $kong_method$kong_id$kong_status in
     POST-409) kong_status=200 ;;
@@ -255,6 +257,10 @@ kong_alone() {
     case $kong_status in
     200 | 201) kong_count=$((kong_count + 1)) ;;
     *)
+        if [ -n "$kong_hides" ]; then
+            # A Kong repeats a key that is taken already.
+            kong_answer='(not shown: it may hold the secret)'
+        fi
         kong_stop 1 "$kong_label could not be restored: $kong_shown_url$kong_path answered $kong_status: $kong_answer" \
             "$kong_count entities are restored, the others are not. Mend the cause and run this file again."
         ;;

@@ -19,7 +19,7 @@ from pipeline.model.restoration import RestorePlan, Scope
 from pipeline.model.restore_script_reader import is_restore_script, read_restore_script
 from pipeline.model.route import GatewayState, tag_word
 from pipeline.model.secret import Secret
-from pipeline.model.secret_fields import filled
+from pipeline.model.secret_fields import filled, named_secrets
 from pipeline.model.state_file import read_state_file
 from pipeline.verbs.several import checks_only
 from pipeline.wiring import Session, open_session
@@ -86,6 +86,8 @@ def _read(session: Session, path: Path, secrets_file: str) -> tuple[GatewayState
     else:
         state, environment = read_deck_file(text, file=path.name, find=in_clear(find))
     complete, missing = filled(state, find)
+    # A Kong repeats a key that is taken already in its refusal.
+    session.console.mask(one.value for one in named_secrets(complete) if isinstance(one.value, Secret))
     if missing:
         raise BadInput(
             f"{path.name} wants secrets that are not set: {', '.join(missing)}",

@@ -19,7 +19,7 @@ from pipeline.errors import Failed, GatewayAnswered, PipelineError, Refused
 from pipeline.gateways.kong.entities import found_route, to_entity, upstream_of
 from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.model.address import GatewayAddress
-from pipeline.model.kinds import is_known
+from pipeline.model.kinds import KINDS, is_known
 from pipeline.model.route import Excluded, Route
 from pipeline.model.secret import Secret
 
@@ -311,6 +311,24 @@ def test_the_members_of_a_group_are_listed_below_it(replay: Replay, gateway: Kon
     (member,) = gateway.dump().of("consumer_group_consumers")
 
     assert member.body == {"consumer": {"id": "c"}, "consumer_group": {"id": "g"}}
+
+
+def test_a_dump_asks_once_for_each_page_kind_upstream_group_and_plugin(replay: Replay, gateway: KongGateway) -> None:
+    pages(
+        replay,
+        upstreams=[{"id": "u", "name": "up"}],
+        consumer_groups=[{"id": "g", "name": "gold"}],
+        plugins=[{"id": str(number), "name": "http-log", "config": {"a": "b"}} for number in range(5)],
+    )
+    replay.answers["GET /routes?size=1000"] = Answer(body={"data": [{"id": "1"}], "offset": "x"})
+    replay.answers["GET /routes?size=1000&offset=x"] = Answer(body={"data": [{"id": "2"}]})
+
+    gateway.dump()
+
+    kinds = [f"/{kind.name}?size=1000" for kind in KINDS if not kind.parent]
+    below = ["/upstreams/u/targets/all?size=1000", "/consumer_groups/g/consumers?size=1000"]
+    more = ["/", "/endpoints", "/routes?size=1000&offset=x", "/schemas/plugins/http-log"]
+    assert sorted(replay.paths) == sorted([*kinds, *below, *more])
 
 
 def test_what_a_servers_schema_marks_is_secret(replay: Replay, gateway: KongGateway) -> None:

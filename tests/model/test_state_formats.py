@@ -143,6 +143,17 @@ def test_a_variable_is_named_after_kind_owner_and_id_and_no_two_are_alike() -> N
     ]
 
 
+def test_fields_that_differ_only_in_signs_have_variables_of_their_own() -> None:
+    config = {"a-token": "one", "a_token": "two", "a": {"token": "three"}}
+    state = replace(whole(), entities=(entity("plugins", "p", {"name": "x", "config": config}),))
+
+    assert {name: secret.reveal() for name, secret in secrets(state).items()} == {
+        "KONG_SECRET_PLUGIN_X_P_CONFIG_A_TOKEN": "three",
+        "KONG_SECRET_PLUGIN_X_P_CONFIG_A_TOKEN_2": "one",
+        "KONG_SECRET_PLUGIN_X_P_CONFIG_A_TOKEN_3": "two",
+    }
+
+
 def test_a_script_names_its_variables_at_the_top_and_asks_for_them_before_it_opens() -> None:
     text = as_sh(whole())
     top, calls = text.partition("set -eu")[0], text.partition("# The entities:")[2]

@@ -203,6 +203,16 @@ def test_a_secret_arrives_as_it_is_and_on_no_command_line(bench: Any, shell: str
     assert secret not in text or secret == "-n"
 
 
+def test_a_refusal_that_repeats_a_secret_is_not_shown(bench: Any, shell: str) -> None:
+    text = script(credential("key-auths", "1", key="a"))
+
+    done = bench.run(shell, text, KONG_SECRET_KEY_AUTH_1="s3cret", STATUS="409", ANSWER="UNIQUE {key=s3cret}")
+
+    assert done.returncode == 1
+    assert "key-auths 1 could not be restored" in done.stderr
+    assert "s3cret" not in done.stderr + done.stdout
+
+
 def test_secrets_that_are_missing_are_all_named_before_the_first_request(bench: Any, shell: str) -> None:
     text = script(credential("key-auths", "1", key="a"), credential("jwts", "2", secret="b"))
 

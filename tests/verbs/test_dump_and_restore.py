@@ -119,6 +119,19 @@ def test_secrets_that_are_missing_are_named_before_anything_is_written(scene: Sc
     assert scene.opened.gateway.dump().entities == ()
 
 
+def test_a_key_that_is_taken_is_refused_without_showing_it(scene: Scene) -> None:
+    secret = scene.secret
+    scene.invoke("dump", "--format", "json", "--output", "gateway.json")
+    taken: Draft = ("key-auths", B, {"key": "very-s3cret", "consumer": {"id": C}})
+    scene.opened.make([*DRAFTS[:2], ("consumers", C, {"username": "other"}), taken])
+
+    ran = scene.invoke(
+        "restore", "gateway.json", "--keep-going", **secret | {"KONG_SECRET_KEY_AUTH_ANN_00000000": "very-s3cret"}
+    )
+
+    assert "very-s3cret" not in ran.stdout + ran.stderr
+
+
 def test_a_hashed_password_is_refused_until_a_new_one_is_given(scene: Scene) -> None:
     scene.opened.make([*DRAFTS, BASIC])
     secret = scene.secret

@@ -118,7 +118,7 @@ def to_entity(kind: str, found: Fields, marks: Marks = frozenset()) -> Entity:
         id=str(found["id"]),
         name=name_of(found),
         body=sealed(row, body, marks) if row.secrets or row.hides_secrets else body,
-        created_at=created_at if isinstance(created_at, int | float) else 0,
+        created_at=created_at if isinstance(created_at, (int, float)) else 0,
     )
 
 
