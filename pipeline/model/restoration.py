@@ -92,7 +92,8 @@ def plan_restore(wanted: GatewayState, found: GatewayState, scope: Scope) -> Res
     entities = _adopted(wanted.entities, found)
     there = {(one.kind, one.id): one for one in found.entities}
     steps = [_step(one, there.get((one.kind, one.id))) for one in entities]
-    rest = [one for key, one in there.items() if key not in {(one.kind, one.id) for one in entities}]
+    named = {(one.kind, one.id) for one in entities}
+    rest = [one for key, one in there.items() if key not in named]
     steps += _leavings(rest, entities, scope)
     steps.sort(key=lambda step: (rank(step.entity.kind), step.entity.kind, step.entity.name, step.entity.id))
     return RestorePlan(steps=tuple(steps), levels=_levels(steps))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
@@ -16,6 +15,8 @@ from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
 from pipeline.model.secret_fields import Variable
 
 _ORIGIN = re.compile(r"^# From (\S+) (\S+), environment (\S+), commit (\S+);", re.MULTILINE)
+_QUOTE = "'\"'\"'"
+_WORD = re.compile(f"'(?:[^']|{_QUOTE})*'|[A-Za-z0-9@%+=:,./_-]+")
 _HINT = "Only a script that `invoke dump` or `invoke register` wrote is read; run an edited one with sh."
 
 
@@ -51,13 +52,11 @@ def read_restore_script(text: str, *, file: str) -> tuple[GatewayState, str]:
 
 
 def _words(line: str, where: str) -> list[str]:
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise BadInput(f"{where} is not a call: {error}", hint=_HINT) from error
-    if " ".join(map(shlex.quote, words)) != line:
+    """The words of a line of plain words and texts in single quotes, as shlex.quote writes them; nothing else."""
+    words = _WORD.findall(line)
+    if " ".join(words) != line:
         raise BadInput(f"{where} is not a plain call: {line[:80]!r}", hint=_HINT)
-    return words
+    return [word[1:-1].replace(_QUOTE, "'") if word.startswith("'") else word for word in words]
 
 
 def _entity(words: Sequence[str], where: str) -> Entity:
