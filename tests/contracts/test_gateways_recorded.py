@@ -266,6 +266,15 @@ def test_kinds_that_are_not_known_are_found_by_the_servers_own_list_and_counted(
     )
 
 
+def test_a_kind_that_is_not_known_and_not_in_use_is_absent(replay: Replay, gateway: KongGateway) -> None:
+    pages(replay)
+    replay.answers["GET /endpoints"] = Answer(body={"data": ["/filter-chains", "/filter-chains/{filter_chains}"]})
+    words = {"message": "this endpoint is only available when wasm is enabled"}
+    replay.answers["GET /filter-chains?size=1000"] = Answer(status=400, body=words)
+
+    assert gateway.dump().excluded == ()
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_recorded_kong_has_these_kinds_that_are_not_known(version: str, replay: Replay, gateway: KongGateway) -> None:
     pages(replay)
