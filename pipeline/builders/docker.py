@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.builders.base import Built, KeptImage, Listener, Making
-from pipeline.builders.docker_buildkit import BuildKitBuilder
 from pipeline.builders.docker_choice import BuilderSettings, Chosen, choose_builder
-from pipeline.builders.docker_classic import ClassicBuilder
 from pipeline.builders.docker_draft import BuildOrder, Draft, place_of, read_draft, warnings
 from pipeline.builders.docker_images import DockerImages
 from pipeline.edge.context import largest, read_context, read_outline
@@ -21,6 +20,10 @@ from pipeline.model.dockerignore import parse_dockerignore
 from pipeline.model.image import BuiltImage, Recipe
 from pipeline.model.size import shown_size
 from pipeline.model.sources import BaseImage, Sources, encode_parts
+
+if TYPE_CHECKING:
+    from pipeline.builders.docker_buildkit import BuildKitBuilder
+    from pipeline.builders.docker_classic import ClassicBuilder
 
 _USUAL = BuilderSettings()
 
@@ -99,7 +102,11 @@ class DockerBuilder:
 
     def _by(self, chosen: Chosen) -> ClassicBuilder | BuildKitBuilder:
         if chosen.command is None:
+            from pipeline.builders.docker_classic import ClassicBuilder
+
             return ClassicBuilder(self._engine)
+        from pipeline.builders.docker_buildkit import BuildKitBuilder
+
         return BuildKitBuilder(chosen.command, self._settings, self._engine.address, self._images)
 
     def _pull_bases(self, recipe: Recipe, draft: Draft, making: Making, chosen: Chosen, log: Listener) -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.builders.docker_push import Registries
 from pipeline.builders.docker_registries import PROCESS_SILENCES, Silences, left_to_the_engine
-from pipeline.edge.docker_config import DOCKER_IO
 from pipeline.edge.engine import EngineAnswered, engine_errors
-from pipeline.edge.registry_transport import BRIEF
 from pipeline.errors import PipelineError, Unreachable
-from pipeline.model.image import Reference, parse_reference
+from pipeline.model.image import DOCKER_IO, Reference, parse_reference
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+    from pipeline.edge.registry import RegistryClient
 
 _ENGINE_SECONDS = 10
 _KNOWN_TO_BE_NOTHING = (401, 403, 404)
@@ -85,13 +85,18 @@ class BaseImages:
         try:
             if left_to_the_engine(reference):
                 return self._ask_the_engine(reference)
-            with self._access.open(reference.registry, patience=BRIEF) as registry:
+            with self._open(reference) as registry:
                 return registry.digest(reference.path, reference.tag)
         except Unreachable:
             self._silences.add(reference.registry)
         except PipelineError:
             pass
         return ""
+
+    def _open(self, reference: Reference) -> RegistryClient:
+        from pipeline.edge.registry_transport import BRIEF
+
+        return self._access.open(reference.registry, patience=BRIEF)
 
     def _ask_the_engine(self, reference: Reference) -> str:
         """Raises Unreachable when docker.io does not answer the engine: it tells so with the status 500."""
@@ -109,7 +114,7 @@ class BaseImages:
 
     def _is(self, reference: Reference, digest: str, image: str) -> bool:
         try:
-            with self._access.open(reference.registry, patience=BRIEF) as registry:
+            with self._open(reference) as registry:
                 held = registry.describe(reference.path, digest, platform=self._access.platform)
         except PipelineError:
             return False

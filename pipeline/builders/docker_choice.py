@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.builders.docker_draft import Draft
-from pipeline.edge.docker_command import DockerCommand, NoBuildKit, find_buildkit
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress
-from pipeline.model.dockerfile_buildkit import buildkit_features
 from pipeline.model.image import Recipe
+
+if TYPE_CHECKING:
+    from pipeline.edge.docker_command import DockerCommand
 
 CLASSIC = "the engine's classic builder"
 
@@ -50,6 +51,8 @@ def choose_builder(recipe: Recipe, draft: Draft, settings: BuilderSettings, engi
         return Chosen(command=None, why="builder: classic")
     if settings.builder == "auto" and not needs:
         return Chosen(command=None, why="nothing asks for BuildKit")
+    from pipeline.edge.docker_command import NoBuildKit, find_buildkit
+
     found = find_buildkit(engine, settings.environ)
     why = needs[0] if needs else "builder: buildkit"
     if isinstance(found, NoBuildKit):
@@ -69,4 +72,6 @@ def _needs(recipe: Recipe, draft: Draft, settings: BuilderSettings) -> Iterator[
         yield f"platforms: {', '.join(recipe.platforms)}"
     if settings.cache_to:
         yield f"build_cache: {settings.cache_to}"
+    from pipeline.model.dockerfile_buildkit import buildkit_features
+
     yield from map(str, buildkit_features(draft.dockerfile, recipe.target))

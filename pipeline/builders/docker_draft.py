@@ -9,8 +9,18 @@ from dataclasses import dataclass
 
 from pipeline.edge.context import ContextPlace, read_dockerfile
 from pipeline.model.dockerfile import PREDEFINED_ARGS, Base, Dockerfile, parse_dockerfile
-from pipeline.model.dockerfile_buildkit import BUILDKIT_ARGS
 from pipeline.model.image import Recipe
+
+_BUILDKIT_ARGS = frozenset(
+    {
+        "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+        "BUILDKIT_MULTI_PLATFORM",
+        "BUILDKIT_SANDBOX_HOSTNAME",
+        "BUILDKIT_SYNTAX",
+        "SOURCE_DATE_EPOCH",
+    }
+)
+"""Build args that BuildKit itself goes by, declared or not."""
 
 _SECRET_NAME = re.compile(r"passw|secret|token|credential|private|api_?key|access_?key", re.IGNORECASE)
 
@@ -77,7 +87,7 @@ def read_draft(recipe: Recipe) -> Draft:
 
 def declared(args: Mapping[str, str], dockerfile: Dockerfile) -> dict[str, str]:
     """The args that the Dockerfile has a place for: an engine complains about others."""
-    known = dockerfile.declared | PREDEFINED_ARGS | BUILDKIT_ARGS
+    known = dockerfile.declared | PREDEFINED_ARGS | _BUILDKIT_ARGS
     return {name: value for name, value in args.items() if name in known}
 
 

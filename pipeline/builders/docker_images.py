@@ -11,7 +11,6 @@ import msgspec
 
 from pipeline.builders.base import Found, KeptImage, Listener, Sought
 from pipeline.builders.docker_bases import BaseImages
-from pipeline.builders.docker_cache import CacheSources
 from pipeline.builders.docker_log import error_in, messages_of, progress_line
 from pipeline.builders.docker_push import Registries
 from pipeline.edge.clock import SystemClock
@@ -96,7 +95,11 @@ class DockerImages:
 
     def gather(self, references: Sequence[str], log: Listener) -> tuple[str, ...]:
         """Those of the references that the engine has or could pull, for a build to take layers from."""
-        return CacheSources(self.registries, self._open).pull_existing(references, log) if references else ()
+        if not references:
+            return ()
+        from pipeline.builders.docker_cache import CacheSources
+
+        return CacheSources(self.registries, self._open).pull_existing(references, log)
 
     def size(self, image: str) -> int:
         """Bytes on the engine, those of its bases included."""

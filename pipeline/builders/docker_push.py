@@ -13,8 +13,6 @@ from pipeline.builders.base import Listener
 from pipeline.builders.docker_log import error_in, messages_of, progress_line
 from pipeline.builders.docker_registries import RegistryAccess, left_to_the_engine
 from pipeline.edge.engine import EngineAnswered, engine_errors
-from pipeline.edge.registry import RegistryClient
-from pipeline.edge.registry_connection import NoRegistry, refusal
 from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
 from pipeline.model import image as labels
 from pipeline.model.address import EngineAddress, RegistryAddress
@@ -23,6 +21,8 @@ from pipeline.model.image import BuiltImage, Reference, parse_reference
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+    from pipeline.edge.registry import RegistryClient
 
 _TRIES = 5
 _SECONDS = 600.0
@@ -125,6 +125,8 @@ class Registries:
 
     def _there(self, registry: RegistryClient | None, reference: Reference) -> str:
         """The digest under which the registry has the engine's image at this reference; empty when it is to be sent."""
+        from pipeline.edge.registry_connection import NoRegistry
+
         found = self.access.inspect(f"{reference.repository}:{reference.tag}")
         if found is None:
             raise Failed(
@@ -181,6 +183,8 @@ class Registries:
 
     def _raise_final(self, reference: Reference, error: PipelineError) -> None:
         """Raises for what no further try mends: a refusal, and a request that will never be taken."""
+        from pipeline.edge.registry_connection import refusal
+
         status = found[1] if (found := _STATUS.search(str(error))) else ""
         if str(error).startswith(_REFUSALS) or status in ("401", "403"):
             user = self.access.logins.of(reference.registry).user

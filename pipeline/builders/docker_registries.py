@@ -6,19 +6,21 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pipeline.edge.docker_config import Logins, docker_config_for, is_docker_io
 from pipeline.edge.engine import engine_errors
-from pipeline.edge.registry import RegistryClient
-from pipeline.edge.registry_transport import Patience, is_loopback
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress, RegistryAddress
 from pipeline.model.clock import Clock
-from pipeline.model.image import Reference
+from pipeline.model.image import Reference, is_docker_io
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+    from pipeline.edge.docker_config import Logins
+    from pipeline.edge.registry import RegistryClient
+    from pipeline.edge.registry_transport import Patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +48,16 @@ class RegistryAccess:
         self.client = client
         self.address = address
         self.clock = clock
-        self.logins = Logins([login], environ, index=lambda: self._engine().index)
+        self._environ = environ
         self._own = login
         self._asked: _Engine | None = None
         self._lock = threading.Lock()
+
+    @cached_property
+    def logins(self) -> Logins:
+        from pipeline.edge.docker_config import Logins
+
+        return Logins([self._own], self._environ, index=lambda: self._engine().index)
 
     def credentials(self, registry: str) -> dict[str, str]:
         """For a request to the engine. Empty, which means nobody, and not None: with that, docker-py would look for
@@ -59,6 +67,9 @@ class RegistryAccess:
     def open(self, registry: str, *, patience: Patience | None = None) -> RegistryClient:
         """A client for one thread. Raises BadInput for docker.io, which only the engine speaks to: the host behind
         that name is the engine's knowledge."""
+        from pipeline.edge.registry import RegistryClient
+        from pipeline.edge.registry_transport import is_loopback
+
         if is_docker_io(registry):
             raise BadInput(
                 f"{registry or 'docker.io'} is not asked directly",
@@ -76,6 +87,8 @@ class RegistryAccess:
 
     def docker_config(self, environ: Mapping[str, str]) -> AbstractContextManager[dict[str, str]]:
         """The environment for a docker command that logs in where this does: see docker_config_for."""
+        from pipeline.edge.docker_config import docker_config_for
+
         return docker_config_for([self._own], environ, index=self._engine().index)
 
     def inspect(self, name: str, client: APIClient | None = None) -> Mapping[str, Any] | None:

@@ -21,9 +21,9 @@ import msgspec
 from pipeline.edge.docker_helper import ask_helper
 from pipeline.errors import BadInput
 from pipeline.model.address import RegistryAddress
+from pipeline.model.image import DOCKER_IO, is_docker_io
 from pipeline.model.secret import NO_SECRET, Secret
 
-DOCKER_IO = "docker.io"
 AUTH_VARIABLE = "DOCKER_AUTH_CONFIG"
 _HELPER_SECONDS = 30.0
 
@@ -237,11 +237,6 @@ def _entry(source: str, key: str, entry: object) -> Login | None:
     if token := entry.get("identitytoken"):
         return Login(user=user, identity_token=Secret(str(token)))
     return Login(user=user, password=Secret(password)) if user else None
-
-
-def is_docker_io(registry: str) -> bool:
-    """Whether a reference's registry is docker.io, by none of its names or by one."""
-    return not registry or registry == DOCKER_IO or registry.endswith(f".{DOCKER_IO}")
 
 
 def _key(server: str) -> str:

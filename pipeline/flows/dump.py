@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import Failed
 from pipeline.gateways.base import Gateway
+from pipeline.model.artifact import artifact_paths
 from pipeline.model.deck import deck_file
 from pipeline.model.deck_apis import for_deck
 from pipeline.model.restore_script import ScriptHeader, only_service, restore_script
@@ -43,11 +44,6 @@ def written(state: GatewayState, form: str, origin: Origin, *, file: str, librar
     return deck_file(for_deck(state)) if form == "deck" else state_file(state, tag_word(origin.environment))
 
 
-def secrets_path(version: str, folder: str = "artifacts") -> str:
-    """Where the secrets of a dump lie, encrypted."""
-    return f"{folder}/kong.{version}.secrets.age"
-
-
 def restore_files(
     state: GatewayState, service: str, origin: Origin, *, library: str, folder: str = "artifacts"
 ) -> tuple[RestoreFile, ...]:
@@ -67,15 +63,6 @@ def restore_files(
         RestoreFile(path=single, text=_script(part, f"the route of {service}", single, origin, library)),
         RestoreFile(path=whole, text=_script(state, "the whole gateway", whole, origin, library)),
         RestoreFile(path=deck, text=deck_file(for_deck(state))),
-    )
-
-
-def artifact_paths(service: str, version: str, folder: str = "artifacts") -> tuple[str, str, str]:
-    """Where the artifacts of a registration lie: the service's route, the whole gateway, and that in decK's format."""
-    return (
-        f"{folder}/createKongApi.{service}.{version}.sh",
-        f"{folder}/createKongApi.{version}.sh",
-        f"{folder}/kong.{version}.yaml",
     )
 
 

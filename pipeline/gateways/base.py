@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.model.check import Answer, Question
 from pipeline.model.plan import Change
-from pipeline.model.restoration import Step
 from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
 from pipeline.model.uri_route import UriRoute
+
+if TYPE_CHECKING:
+    from pipeline.model.restoration import Step
 
 
 class Gateway(Protocol):

@@ -60,3 +60,27 @@ def read_artifact(text: bytes, *, file: str, release: Release) -> Artifact:
             hint="Run `invoke build` for this commit first.",
         )
     return artifact
+
+
+def artifact_paths(service: str, version: str, folder: str = "artifacts") -> tuple[str, str, str]:
+    """Where the artifacts of a registration lie: the service's route, the whole gateway, and that in decK's format."""
+    return (
+        f"{folder}/createKongApi.{service}.{version}.sh",
+        f"{folder}/createKongApi.{version}.sh",
+        f"{folder}/kong.{version}.yaml",
+    )
+
+
+def secrets_path(version: str, folder: str = "artifacts") -> str:
+    """Where the secrets of a dump lie, encrypted."""
+    return f"{folder}/kong.{version}.secrets.age"
+
+
+def is_script_of(text: str, environment: str, commit: str) -> bool:
+    """Whether a script's own header says that it was written for this environment and commit."""
+    return f", {made_of(environment, commit)};" in text
+
+
+def made_of(environment: str, commit: str) -> str:
+    """The words of a script's header."""
+    return f"environment {environment or 'unknown'}, commit {commit or 'unknown'}"

@@ -13,17 +13,6 @@ from dataclasses import dataclass
 
 from pipeline.model.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, assignments
 
-BUILDKIT_ARGS = frozenset(
-    {
-        "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
-        "BUILDKIT_MULTI_PLATFORM",
-        "BUILDKIT_SANDBOX_HOSTNAME",
-        "BUILDKIT_SYNTAX",
-        "SOURCE_DATE_EPOCH",
-    }
-)
-"""Build args that BuildKit itself goes by, declared or not."""
-
 _CLASSIC_FLAGS = {"COPY": ("chown", "from"), "ADD": ("chown",), "RUN": ()}
 _GIT = re.compile(r"(?:git@|git://|ssh://|https?://\S+\.git(?:$|[#?]))")
 _VARIABLE = re.compile(r"\$\{?(\w+)")

@@ -23,6 +23,7 @@ BRANCH_LABEL = LABEL + "branch"
 COMMIT_LABEL = LABEL + "commit"
 FINGERPRINT_LABEL = LABEL + "fingerprint"
 SOURCES_LABEL = LABEL + "sources"
+DOCKER_IO = "docker.io"
 OCI_LABEL = "org.opencontainers.image."
 
 
@@ -179,6 +180,11 @@ class Reference:
     @property
     def repository(self) -> str:
         return f"{self.registry}/{self.path}" if self.registry else self.path
+
+
+def is_docker_io(registry: str) -> bool:
+    """Whether a reference's registry is docker.io, by none of its names or by one."""
+    return not registry or registry == DOCKER_IO or registry.endswith(f".{DOCKER_IO}")
 
 
 def parse_reference(text: str) -> Reference:

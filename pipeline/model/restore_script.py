@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from urllib.parse import quote
 
+from pipeline.model.artifact import made_of
 from pipeline.model.dialect import Dialect
 from pipeline.model.kinds import kind_of, rank
 from pipeline.model.route import Entity, GatewayState, tag_word
@@ -54,11 +55,6 @@ def restore_script(state: GatewayState, header: ScriptHeader, *, library: str) -
     return "\n".join(lines) + "\n"
 
 
-def is_script_of(text: str, environment: str, commit: str) -> bool:
-    """Whether a script's own header says that it was written for this environment and commit."""
-    return f", {_made_of(environment, commit)};" in text
-
-
 def only_service(state: GatewayState, service: str) -> GatewayState:
     """The part of a gateway that makes one service's route: the entity of its name and the routes that lead to it; of
     one with /apis, the api and its plugins."""
@@ -93,15 +89,11 @@ def wire_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True).replace(" ", "\\u0020")
 
 
-def _made_of(environment: str, commit: str) -> str:
-    return f"environment {environment or 'unknown'}, commit {commit or 'unknown'}"
-
-
 def _comment(state: GatewayState, header: ScriptHeader, named: Iterable[Named]) -> list[str]:
     counts = ", ".join(f"{count} {kind}" for kind, count in entity_counts(state)) or "nothing"
     lines = [
         f"Restores {header.subject}: {counts}.",
-        f"From {state.identity.product} {state.identity.version}, {_made_of(header.environment, header.commit)}; "
+        f"From {state.identity.product} {state.identity.version}, {made_of(header.environment, header.commit)}; "
         f"written by invoke-pipeline {header.tool_version}.",
         f"Run: KONG_ADMIN_URL=http://127.0.0.1:8001 sh {shlex.quote(header.file)}",
         "Also: KONG_ADMIN_TOKEN; KONG_CLIENT_CERT, KONG_CLIENT_KEY, KONG_CA_CERT (PEM files);",

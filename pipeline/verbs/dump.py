@@ -10,6 +10,7 @@ from pipeline.edge.library import shell_library
 from pipeline.edge.secrets_file import assignments, encrypted, revealed
 from pipeline.errors import BadInput
 from pipeline.flows import dump as flow
+from pipeline.model.artifact import secrets_path
 from pipeline.model.declarative import declarative_content
 from pipeline.model.route import GatewayState
 from pipeline.model.secret import Secret
@@ -83,7 +84,7 @@ def _secrets_path(session: Session, output: str) -> Path:
     """Beside the output, else where a registration of this commit puts them."""
     if output:
         return (session.start / output).with_suffix(".secrets.age")
-    return session.root / flow.secrets_path(session.worktree.checkout.commit[:8])
+    return session.root / secrets_path(session.worktree.checkout.commit[:8])
 
 
 def _no_recipients(flag: str) -> BadInput:

@@ -8,20 +8,17 @@ from dataclasses import replace
 from invoke.context import Context
 
 from pipeline.edge.files import write_file
-from pipeline.edge.library import shell_library
 from pipeline.errors import Failed
 from pipeline.flows import deploy as deploying
-from pipeline.flows import dump as dumping
 from pipeline.flows import register as flow
+from pipeline.model.artifact import artifact_paths, is_script_of, secrets_path
 from pipeline.model.drift import recorded_route
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
-from pipeline.model.restore_script import is_script_of
 from pipeline.model.route import Route, WantedPlugin
 from pipeline.model.stack import FoundStack
 from pipeline.model.upstream import upstream_url
 from pipeline.verbs.deploy import hold, record_of, refuse_older_pipeline
-from pipeline.verbs.dump import origin_of, write_secrets
 from pipeline.verbs.several import checks_only, for_each
 from pipeline.verbs.sources import read_build, stack_of
 from pipeline.wiring import Session, Work, open_session
@@ -152,17 +149,22 @@ def _record(session: Session, work: Work, registration: Registration, wanted: Ro
 
 def _has_artifacts(session: Session, work: Work) -> bool:
     """Those of this environment: the same commit may have been registered in another one since."""
-    paths = [session.root / path for path in dumping.artifact_paths(work.release.service, work.release.version)]
+    paths = [session.root / path for path in artifact_paths(work.release.service, work.release.version)]
     scripts = [path.read_text() for path in paths[:2] if path.exists()]
     of_this = [text for text in scripts if is_script_of(text, work.release.environment, work.release.commit)]
     return len(of_this) == 2 and paths[2].exists()
 
 
 def _write_artifacts(session: Session, work: Work) -> tuple[str, ...]:
+    # The writers of the formats are loaded for this alone: most runs have nothing to write.
+    from pipeline.edge.library import shell_library
+    from pipeline.flows import dump as dumping
+    from pipeline.verbs.dump import origin_of, write_secrets
+
     state = dumping.dump(session.gateway)
     origin = replace(origin_of(session, work.release.version), commit=work.release.commit)
     files = dumping.restore_files(state, work.release.service, origin, library=shell_library())
     for file in files:
         write_file(session.root / file.path, file.text.encode())
-    sealed = write_secrets(session, state, session.root / dumping.secrets_path(work.release.version))
+    sealed = write_secrets(session, state, session.root / secrets_path(work.release.version))
     return (*(file.path for file in files), *(path.name for path in sealed))

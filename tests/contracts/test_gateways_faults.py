@@ -16,8 +16,8 @@ import pytest
 from pipeline.edge.clock import SystemClock
 from pipeline.edge.json_api import Patience
 from pipeline.errors import Failed, GatewayAnswered, PipelineError, Unreachable
-from pipeline.gateways.kong.entities import to_entity
 from pipeline.gateways.kong.services_routes import KongGateway
+from pipeline.gateways.kong.stored import to_entity
 from pipeline.lab.gateway.running import running_gateway
 from pipeline.model.address import GatewayAddress
 from pipeline.model.plan import Change

@@ -16,8 +16,9 @@ import pytest
 from pipeline.edge.clock import SystemClock
 from pipeline.edge.json_api import Patience
 from pipeline.errors import Failed, GatewayAnswered, PipelineError, Refused
-from pipeline.gateways.kong.entities import found_route, to_entity, upstream_of
+from pipeline.gateways.kong.entities import found_route, upstream_of
 from pipeline.gateways.kong.services_routes import KongGateway
+from pipeline.gateways.kong.stored import to_entity
 from pipeline.model.address import GatewayAddress
 from pipeline.model.kinds import KINDS, is_known
 from pipeline.model.route import Excluded, Route

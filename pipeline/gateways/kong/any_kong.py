@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pipeline.edge.json_api import Patience
 from pipeline.errors import Refused
-from pipeline.gateways.kong.apis import ApisGateway
-from pipeline.gateways.kong.apis_entities import APIS
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import SERVICES
-from pipeline.gateways.kong.restorer import KongRestorer
 from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.model.address import GatewayAddress
 from pipeline.model.clock import Clock
@@ -19,6 +18,12 @@ from pipeline.model.dialect import Dialect
 from pipeline.model.plan import Change
 from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
 from pipeline.model.uri_route import UriRoute
+
+if TYPE_CHECKING:
+    from pipeline.gateways.kong.apis import ApisGateway
+    from pipeline.gateways.kong.restorer import KongRestorer
+
+_APIS = "apis"
 
 
 class AnyKong:
@@ -36,7 +41,7 @@ class AnyKong:
     ) -> None:
         self._admin = AdminClient(address, clock=clock, patience=patience)
         self._services = KongGateway(address, clock=clock, admin=self._admin)
-        self._apis = ApisGateway(self._admin, environment=environment)
+        self._environment = environment
         self._dialect = dialect
         self._because = "gateway.dialect says so" if dialect else ""
 
@@ -57,7 +62,7 @@ class AnyKong:
         if service is not None and "tags" in service:
             self._choose(Dialect.SERVICES, "its services have tags")
             return self._services.plan_from(wanted, service)
-        api = self._admin.find(APIS, wanted.service)
+        api = self._admin.find(_APIS, wanted.service)
         if api is not None:
             self._choose(Dialect.APIS, f"it has the api {wanted.service}")
             return self._apis.plan_from(wanted, api)
@@ -94,6 +99,12 @@ class AnyKong:
     def close(self) -> None:
         """Lets the connection go."""
         self._admin.close()
+
+    @cached_property
+    def _apis(self) -> ApisGateway:
+        from pipeline.gateways.kong.apis import ApisGateway
+
+        return ApisGateway(self._admin, environment=self._environment)
 
     def _driver(self) -> KongGateway | ApisGateway:
         if self._dialect is None:

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from pipeline.errors import BadInput, Refused
-from pipeline.model.kinds import SERVER_MADE, kind_of
-from pipeline.model.made_up import name_of
 from pipeline.model.plan import Change, Verb
-from pipeline.model.route import PIPELINE_TAG, Entity, FoundRoute, Owner, Route, owner_of, owner_tags, tag_word
-from pipeline.model.secret_fields import Marks, sealed
+from pipeline.model.route import PIPELINE_TAG, FoundRoute, Owner, Route, owner_of, owner_tags, tag_word
 
 SERVICES = "services"
 ROUTES = "routes"
@@ -106,20 +103,10 @@ def upstream_of(service: Fields) -> str:
     return f"{protocol}://{_text(service, 'host')}{ending}{_text(service, 'path')}"
 
 
-def to_entity(kind: str, found: Fields, marks: Marks = frozenset()) -> Entity:
-    """An entity of a dump: what the server makes is kept apart, secrets are Secrets. `marks` are its schema's."""
-    row = kind_of(kind)
-    created_at = found.get("created_at")
-    body = dict(found)
-    for name in (*SERVER_MADE, *row.server_made):
-        body.pop(name, None)
-    return Entity(
-        kind=kind,
-        id=str(found["id"]),
-        name=name_of(found),
-        body=sealed(row, body, marks) if row.secrets or row.hides_secrets else body,
-        created_at=created_at if isinstance(created_at, (int, float)) else 0,
-    )
+def environments(services: tuple[Fields, ...]) -> tuple[str, ...]:
+    """Those that the tags of services name."""
+    owners = (owner_of(tags_of(service)) for service in services)
+    return tuple(sorted({owner.environment for owner in owners if owner.environment}))
 
 
 def tags_of(found: Fields) -> tuple[str, ...]:

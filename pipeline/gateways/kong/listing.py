@@ -11,10 +11,11 @@ from operator import attrgetter
 from pipeline.edge.collector import collector_paused
 from pipeline.errors import Failed, GatewayAnswered, Refused
 from pipeline.gateways.kong.client import AdminClient
-from pipeline.gateways.kong.entities import Fields, tags_of, to_entity
+from pipeline.gateways.kong.entities import Fields, environments
+from pipeline.gateways.kong.stored import to_entity
 from pipeline.model.kinds import KINDS, Kind, is_known, kind_of
 from pipeline.model.made_up import membership_id
-from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState, owner_of
+from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
 from pipeline.model.secret_fields import Marks, schema_marks
 
 CONCURRENCY = 8
@@ -57,12 +58,6 @@ def read_state(admin: AdminClient) -> GatewayState:
         f"the gateway at {admin.url} changed each of {_TRIES} times while it was read",
         hint="Run it again when nobody writes to the gateway.",
     )
-
-
-def environments(services: tuple[Fields, ...]) -> tuple[str, ...]:
-    """Those that the tags of services name."""
-    owners = (owner_of(tags_of(service)) for service in services)
-    return tuple(sorted({owner.environment for owner in owners if owner.environment}))
 
 
 def _state(admin: AdminClient, version: str, reading: _Reading) -> GatewayState:

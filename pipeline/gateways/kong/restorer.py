@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.errors import GatewayAnswered, PipelineError, Unreachable
 from pipeline.gateways.kong.client import AdminClient
-from pipeline.gateways.kong.entities import to_entity
+from pipeline.gateways.kong.stored import to_entity
 from pipeline.gateways.kong.writes import unclear
 from pipeline.model.kinds import kind_of
 from pipeline.model.restoration import Act, Difference, Step, differences

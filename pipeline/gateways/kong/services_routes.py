@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.edge.json_api import Patience
 from pipeline.errors import Failed, Refused
-from pipeline.gateways.kong.by_uri import plan_on_services
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import (
     ROUTES,
     SERVICES,
     Fields,
+    environments,
     find_ours,
     found_route,
     plan_changes,
     refuse_foreign,
     service_id,
 )
-from pipeline.gateways.kong.listing import environments, read_state
 from pipeline.gateways.kong.plugins import TagMarks, kept_plugins, plan_plugins, with_plugins
-from pipeline.gateways.kong.restorer import KongRestorer
 from pipeline.gateways.kong.wording import PLUGINS, ServicesWording
 from pipeline.gateways.kong.writes import Writes
 from pipeline.model.address import GatewayAddress
@@ -28,6 +27,9 @@ from pipeline.model.clock import Clock
 from pipeline.model.plan import Change, writing
 from pipeline.model.route import PIPELINE_TAG, FoundRoute, GatewayIdentity, GatewayState, Route
 from pipeline.model.uri_route import UriRoute
+
+if TYPE_CHECKING:
+    from pipeline.gateways.kong.restorer import KongRestorer
 
 
 class KongGateway:
@@ -43,7 +45,6 @@ class KongGateway:
     ) -> None:
         self._admin = admin or AdminClient(address, clock=clock, patience=patience)
         self._writes = Writes(self._admin, ServicesWording())
-        self.restorer = KongRestorer(self._admin)
 
     def identity(self) -> GatewayIdentity:
         """As Gateway.identity; two requests, one more for each further thousand services of ours."""
@@ -82,6 +83,8 @@ class KongGateway:
 
     def plan_uri(self, wanted: UriRoute) -> tuple[Change, ...]:
         """As GatewayByUri.plan_uri; two requests, one more for each further thousand entities."""
+        from pipeline.gateways.kong.by_uri import plan_on_services
+
         changes = plan_on_services(wanted, self._list(SERVICES), self._list(ROUTES))
         if changes:
             self._admin.require_writable()
@@ -97,7 +100,16 @@ class KongGateway:
 
     def dump(self) -> GatewayState:
         """As Gateway.dump; the requests are listed at `read_state`."""
+        from pipeline.gateways.kong.listing import read_state
+
         return read_state(self._admin)
+
+    @property
+    def restorer(self) -> KongRestorer:
+        """What a restore writes with."""
+        from pipeline.gateways.kong.restorer import KongRestorer
+
+        return KongRestorer(self._admin)
 
     def close(self) -> None:
         """Lets the connection go."""
