@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _NO_REGISTRY = RegistryAddress()
 _FEW = 4
+_VERSION = re.compile(r"-[0-9a-f]{8}(?:-dirty)?$")
 _AT_ONCE = 8
 
 
@@ -211,7 +213,7 @@ def _among(sought: Sought, listed: list[dict[str, Any]]) -> Found:
         for tag in image["RepoTags"] or ()
         if tag.startswith(f"{recipe.repository}:")
     ]
-    of_branch = [one for one in tagged if one[1]["Labels"].get(labels.BRANCH_LABEL, "") == recipe.branch]
+    of_branch = [one for one in tagged if _is_of_branch(recipe, *one)]
     same = [one for one in tagged if one[1]["Labels"].get(labels.FINGERPRINT_LABEL) == sought.fingerprint]
     best = max(same, key=lambda one: (one[0] == recipe.reference, one[1]["Created"], one[0]), default=None)
     newest = max(of_branch or tagged, key=lambda one: (one[1]["Created"], one[0]), default=None)
@@ -220,6 +222,12 @@ def _among(sought: Sought, listed: list[dict[str, Any]]) -> Found:
         newest=_kept(recipe.compose_service, *newest) if newest else None,
         warm=bool(of_branch),
     )
+
+
+def _is_of_branch(recipe: Recipe, tag: str, image: dict[str, Any]) -> bool:
+    """Built for the branch, or taken over by it: then only the tag says so."""
+    tags_of_branch = re.escape(_VERSION.sub("", recipe.reference)) + _VERSION.pattern
+    return image["Labels"].get(labels.BRANCH_LABEL, "") == recipe.branch or bool(re.fullmatch(tags_of_branch, tag))
 
 
 def _kept(compose_service: str, tag: str, image: dict[str, Any]) -> KeptImage:

@@ -242,6 +242,26 @@ def test_git_s_own_folder_in_a_context_is_warned_of_until_it_is_ignored(site: Si
     assert not any("git's own folder" in line for line in site.log)
 
 
+def test_an_image_that_a_branch_took_over_is_what_its_next_build_is_compared_with(site: Site) -> None:
+    own = {"pipeline.service": "cities", "pipeline.compose-service": "app"}
+    shop = docker_workshop(site.client)
+    site.write("FROM BASE\nCOPY . /srv\n", code="one")
+    of_main = recipe_of(site.folder, f"{site.repository}:main-0a1b2c3d", labels={**own, "pipeline.branch": "main"})
+    taken = shop.images.tag(
+        shop.build(of_main, site.log.append), recipe_of(site.folder, f"{site.repository}:try-0a1b2c3e")
+    )
+    site.write("FROM BASE\nCOPY . /srv\n", code="two")
+    other = {**own, "pipeline.branch": "try-2"}
+    shop.build(recipe_of(site.folder, f"{site.repository}:try-2-0a1b2c3f", labels=other), site.log.append)
+    wanted = recipe_of(site.folder, f"{site.repository}:try-0a1b2c40", labels={**own, "pipeline.branch": "try"})
+
+    found = shop.look(wanted, "0" * 64)
+
+    assert found.newest is not None
+    assert found.newest.image.id == taken.id
+    assert found.warm
+
+
 def test_an_argument_that_looks_like_a_secret_is_warned_of_without_its_value(site: Site) -> None:
     site.write("FROM BASE\nARG NPM_TOKEN\nRUN false\n")
 
