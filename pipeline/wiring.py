@@ -153,6 +153,10 @@ class Session:
         address = self.settings.build_engine
         return EngineClients(self._engine(address), address)
 
+    def end_building(self) -> None:
+        """Lets the connections go that a build's threads opened."""
+        self._build_engine.close()
+
     def deployed_images(self, service: str) -> tuple[str, ...]:
         """The digests that the service's stacks run in this environment; none where a branch is only built."""
         if not self.settings.environment:
@@ -211,12 +215,9 @@ class Session:
     def front(self) -> Front | None:
         from pipeline.edge.http import Access, HttpFront
 
-        proxy = self.settings.gateway.proxy
-        return (
-            HttpFront(Access(url=proxy, ca_file=self.settings.gateway.proxy_ca_cert), clock=self.clock)
-            if proxy
-            else None
-        )
+        gateway = self.settings.gateway
+        access = Access(url=gateway.proxy, ca_file=gateway.proxy_ca_cert)
+        return HttpFront(access, clock=self.clock) if gateway.proxy else None
 
     @cached_property
     def lab(self) -> LabGateway:

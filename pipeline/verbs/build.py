@@ -72,7 +72,10 @@ def build_all(session: Session, works: Iterable[Work], wanted: Wanted) -> dict[s
     """Builds what has to be built, of all services at once, and keeps each one's record and report."""
     orders, failed = _orders(session, works)
     decided = plan(list(orders.values()), session.builder, session.images, wanted)
-    results = flow.build(decided, list(orders.values()), _bench(session, decided), wanted)
+    try:
+        results = flow.build(decided, list(orders.values()), _bench(session, decided), wanted)
+    finally:
+        session.end_building()
     found: dict[str, Artifact | PipelineError] = dict(failed)
     for service, result in results.items():
         _keep_report(session, result.report)
