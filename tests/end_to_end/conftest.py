@@ -30,10 +30,8 @@ def estate(environment: Environment, tmp_path: Path) -> Iterator[Estate]:
     """One service, never deployed before; its route is free."""
     made = Estate(tmp_path, environment, uri=f"/ws/hello{next(_NUMBERS)}")
     yield made
-    for container in environment.containers():
-        container.remove(force=True, v=True)
-    for volume in environment.engine.volumes.list(filters={"label": f"pipeline.environment={environment.name}"}):
-        volume.remove(force=True)
+    made.stop()
+    environment.clear()
     forget_routes(environment)
 
 

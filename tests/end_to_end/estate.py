@@ -52,15 +52,28 @@ class Environment:
 
     def containers(self, **labels: str) -> list[Any]:
         wanted = [f"pipeline.environment={self.name}"] + [f"pipeline.{name}={text}" for name, text in labels.items()]
-        return self.engine.containers.list(all=True, filters={"label": wanted})
+        # One that goes between the listing and its inspection is none that is there.
+        return self.engine.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
 
     def stacks(self) -> set[str]:
         return {container.labels["pipeline.stack"] for container in self.containers()}
 
+    def clear(self) -> None:
+        """Removes what a test left: its stacks, their volumes, and the lease of a run that it killed."""
+        self._remove_containers(f"pipeline.environment={self.name}")
+        self._remove_containers("pipeline.ledger=lease", f"pipeline.ledger-environment={self.name}")
+        for volume in self.engine.volumes.list(filters={"label": f"pipeline.environment={self.name}"}):
+            volume.remove(force=True)
+
+    def _remove_containers(self, *labels: str) -> None:
+        found = self.engine.containers.list(all=True, filters={"label": list(labels)}, ignore_removed=True)
+        for container in found:
+            with contextlib.suppress(docker.errors.NotFound):
+                container.remove(force=True, v=True)
+
     def destroy(self) -> None:
         for label in ("environment", "ledger-environment", "lab-environment"):
-            for container in self.engine.containers.list(all=True, filters={"label": f"pipeline.{label}={self.name}"}):
-                container.remove(force=True, v=True)
+            self._remove_containers(f"pipeline.{label}={self.name}")
         for volume in self.engine.volumes.list():
             if f"-{self.name}-" in volume.name or volume.name.endswith(f"-{self.name}"):
                 volume.remove(force=True)
@@ -85,6 +98,7 @@ class Estate:
         self.environment = environment
         self.service = folder if single else folder / "services" / "hello"
         self.variables: dict[str, str] = {}
+        self._started: list[subprocess.Popen[str]] = []
         shutil.copytree(HELLO, self.service, dirs_exist_ok=True)
         self.set_uri(uri)
         if not single:
@@ -150,7 +164,7 @@ class Estate:
         return self.run(self.command(*words), cwd=cwd, **variables)
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        started = subprocess.Popen(
             self.command(*words),
             cwd=self.folder,
             env=self.environ(**variables),
@@ -160,6 +174,16 @@ class Estate:
             # A test run in the background ignores SIGINT, and its children would.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
+        self._started.append(started)
+        return started
+
+    def stop(self) -> None:
+        """Ends what a test started and did not wait for: its lease would stand in the way of the next test."""
+        for started in self._started:
+            if started.poll() is None:
+                started.kill()
+            with started:
+                pass
 
     def run(self, line: list[str], cwd: Path | None = None, **variables: str) -> Ran:
         done = subprocess.run(
@@ -192,7 +216,7 @@ def ask(url: str, method: str = "GET", body: object = None) -> tuple[int, Any]:
     return status, json.loads(text) if text else None
 
 
-def until(found: Any, seconds: float = 20.0) -> Any:
+def until(found: Any, seconds: float = 60.0) -> Any:
     """The first true value of `found()`."""
     end = time.monotonic() + seconds
     while not (value := found()):
