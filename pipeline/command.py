@@ -14,6 +14,7 @@ from typing import Any
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
+from invoke.parser.context import translate_underscores as to_flag_name
 from invoke.tasks import Task
 
 from pipeline.errors import Failed, Interrupted, PipelineError
@@ -56,33 +57,31 @@ def outcome(body: Callable[[], int | None]) -> int:
             signal.signal(signal.SIGTERM, previous)
 
 
-class _OptionalArgument(Argument):
-    """A positional argument that a flag can stand in for: with `instead` given, it is not asked for.
+class TaskWithFile(Task[Any]):
+    """A task whose positional argument `file` may be left out.
 
-    Invoke takes words for a positional argument until it has a value, and ends with an error when it has none.
+    Invoke takes any word for a positional argument that has no value, `--help` as well, and ends with an error of its
+    own when none comes. So the argument has a value, the empty one, when what was typed holds no file.
     """
 
-    instead: Argument | None = None
-
-    @property
-    def value(self) -> Any:
-        found = self._value if self._value is not None else self.default
-        return "" if found is None and self.instead is not None and self.instead.value else found
-
-    @value.setter
-    def value(self, given: str) -> None:
-        self.set_value(given, cast=True)
-
-
-class TaskWithFile(Task[Any]):
-    """A task whose positional argument `file` may be left out when its flag `latest` is given."""
-
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        found = {argument.name: argument for argument in super().get_arguments(ignore_unknown_help)}
-        file = found["file"]
-        optional = _OptionalArgument(names=file.names, default=None, help=file.help, positional=True)
-        optional.instead = found["latest"]
-        return [optional if argument is file else argument for argument in found.values()]
+        found = super().get_arguments(ignore_unknown_help)
+        flags = {name for one in found if one.takes_value for name in _flags(one)}
+        typed = sys.argv[sys.argv.index(self.name) + 1 :] if self.name in sys.argv else []
+        for one in found:
+            if one.name == "file" and not _holds_word(typed, flags):
+                one.value = ""
+        return found
+
+
+def _flags(argument: Argument) -> list[str]:
+    return [f"-{name}" if len(name) == 1 else f"--{name}" for name in map(to_flag_name, argument.names)]
+
+
+def _holds_word(typed: list[str], with_values: set[str]) -> bool:
+    """Whether there is a word that is neither a flag nor the value of one."""
+    before = ["", *typed]
+    return any(not word.startswith("-") and flag not in with_values for flag, word in zip(before, typed, strict=False))
 
 
 def _tell(error: PipelineError) -> int:

@@ -43,7 +43,6 @@ def restore(c: Context, file: str | None, environment: str | None, *, latest: bo
     if flags.everything and not flags.exact:
         raise BadInput("--all says what --exact may delete", hint="Add --exact, or leave --all out.")
     path = _file(session, file, target, latest=latest)
-    restorer = session.restorer
     wanted, of = _read(session, path, flags.secrets)
     scope = Scope(exact=flags.exact, everything=flags.everything)
     plan = flow.plan(wanted, session.gateway, scope)
@@ -55,7 +54,7 @@ def restore(c: Context, file: str | None, environment: str | None, *, latest: bo
     manner = flow.Manner(keep_going=flags.keep_going, transactional=flags.transactional)
     if plan.pending:
         session.console.tell(f"{path.name} → the gateway of {target}: {sum(map(len, plan.levels))} writes")
-    restoration = flow.apply(plan, restorer, manner)
+    restoration = flow.apply(plan, session.restorer, manner)
     for trouble in restoration.troubles:
         session.console.tell(f"failed: {trouble.step.label}: {trouble.error.what}")
     for step in restoration.refused:
@@ -69,8 +68,8 @@ def restore(c: Context, file: str | None, environment: str | None, *, latest: bo
 def _file(session: Session, file: str | None, target: str, *, latest: bool) -> Path:
     if latest == bool(file):
         raise BadInput(
-            "restore needs one file" if not file else "a file and --latest say two things",
-            hint="`invoke restore FILE`, or `invoke restore --latest` for the newest artifact.",
+            "no file was named to restore from" if not file else "a file and --latest say two things",
+            hint="`invoke restore FILE`, or `invoke restore --latest` for the newest one in artifacts/.",
         )
     return session.start / file if file else newest_artifact(session.root / "artifacts", target)
 

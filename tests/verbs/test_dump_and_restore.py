@@ -221,13 +221,6 @@ def test_what_cannot_be_meant_is_bad_input(words: tuple[str, ...], code: int, to
     assert len(ran.stderr.splitlines()) == 2
 
 
-def test_without_a_file_it_is_asked_for(scene: Scene) -> None:
-    ran = scene.invoke("restore")
-
-    assert ran.returncode == 1
-    assert "'file'" in ran.stderr
-
-
 def test_without_recipients_no_secret_is_written(scene: Scene) -> None:
     (scene.folder / "invoke.yaml").write_text("pipeline: {}\n")
 
@@ -259,3 +252,28 @@ def test_a_gateway_that_is_not_there_is_unreachable(scene: Scene) -> None:
     ran = scene.invoke("restore", "gateway.json", **scene.secret | {"KONG_ADMIN_URL": "http://127.0.0.1:9"})
 
     assert ran.returncode == 5
+
+
+@pytest.mark.parametrize("words", [(), ("-e", "local"), ("--environment=local", "--check"), ("--secrets", "file")])
+def test_a_restore_without_a_file_says_what_to_name(words: tuple[str, ...], scene: Scene) -> None:
+    done = scene.invoke("restore", *words)
+
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "error: no file was named to restore from",
+        "next:  `invoke restore FILE`, or `invoke restore --latest` for the newest one in artifacts/.",
+    ]
+
+
+def test_help_after_the_task_is_help_and_no_file(scene: Scene) -> None:
+    done = scene.invoke("restore", "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--latest" in done.stdout
+
+
+def test_a_file_that_is_not_there_is_told_before_the_gateway_is_asked(scene: Scene) -> None:
+    done = scene.invoke("restore", "none.sh", KONG_ADMIN_URL="http://127.0.0.1:1")
+
+    assert done.returncode == 3
+    assert "none.sh" in done.stderr
