@@ -24,7 +24,7 @@ from pipeline.edge.library import shell_library
 from pipeline.flows.restore import Manner, apply
 from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.model.address import GatewayAddress
-from pipeline.model.kinds import KINDS
+from pipeline.model.kinds import KINDS, kind_of
 from pipeline.model.restoration import Scope, plan_restore
 from pipeline.model.restore_script import ScriptHeader, restore_script, wire_json, written_body
 from pipeline.model.route import GatewayIdentity, GatewayState
@@ -159,14 +159,14 @@ def on_the_lab(url: str, folder: Path) -> None:
 
 
 def routes(count: int) -> GatewayState:
-    from pipeline.gateways.kong.entities import to_entity
+    from pipeline.gateways.kong.stored import to_entity
 
     services = [{"id": made(f"s{number}"), "name": f"s{number}", "host": "h"} for number in range(10)]
-    found = [to_entity("services", {**one, "created_at": 1_700_000_000}) for one in services]
+    found = [to_entity(kind_of("services"), {**one, "created_at": 1_700_000_000}) for one in services]
     for number in range(count):
         service = {"id": services[number % 10]["id"]}
         fields = {"name": f"r{number}", "paths": [f"/r{number}"], "service": service, "created_at": 1_700_000_000}
-        found.append(to_entity("routes", {"id": made(f"r{number}"), **fields}))
+        found.append(to_entity(kind_of("routes"), {"id": made(f"r{number}"), **fields}))
     return GatewayState(identity=GatewayIdentity(product="kong", version="2.8.5"), entities=tuple(found))
 
 

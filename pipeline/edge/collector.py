@@ -9,11 +9,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """It would look through everything that is there again and again: half of the time of a large dump."""
+    """It would look through everything that is there again and again: half of the time of a large dump. What was made
+    counts as old afterwards (frozen and let go): else all of it would be looked through at the next occasion."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from pipeline.errors import BadInput
 from pipeline.model.deck_variables import Find, loaded
@@ -189,8 +191,8 @@ def _entity(draft: _Draft, known: Mapping[tuple[str, str], str], present: set[tu
     body = sealed(kind, {key: value for key, value in fields.items() if key not in SERVER_MADE})
     entity = Entity(kind=kind.name, id=str(given or ""), name=name_of(body), body=body, partial=not whole)
     if whole:
-        entity = replace(entity, created_at=created_at)
-    return entity if given else replace(entity, id=made_up_id(kind.name, *_key(kind, fields)), made_up=True)
+        entity = structs.replace(entity, created_at=created_at)
+    return entity if given else structs.replace(entity, id=made_up_id(kind.name, *_key(kind, fields)), made_up=True)
 
 
 def _key(kind: Kind, fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,12 +12,12 @@ class Kind:
     """One kind of entity, by the name of its collection in the Admin API.
 
     `parent` is the field that says below which entity it is listed and written, for those that have no collection of
-    their own; `listing` its words there. `references` are fields that hold `{"id": …}`, `lists` fields that hold ids;
-    both name the kind that is meant. `key` is what tells two of them apart for people. `server_made` fields are in no
-    dump, `volatile` ones are and count as equal, `nullable` ones are unset where a file does not name them. `secrets`
-    are fields that nobody may see, `hashed` those of them that the server hashes on every write and gives back as a
-    hash only; `hides_secrets` has secrets below these fields, too. `word` stands in variables' names, `deck` is where
-    decK keeps it: a collection, or a field below `deck_parent`.
+    their own; `listing` its words there. `references` are fields that hold `{"id": …}`, `lists` fields that hold ids,
+    `ids` fields that hold one; all name the kind that is meant. `key` is what tells two of them apart for people.
+    `server_made` fields are in no dump, `volatile` ones are and count as equal, `nullable` ones are unset where a file
+    does not name them. `secrets` are fields that nobody may see, `hashed` those of them that the server hashes on every
+    write and gives back as a hash only; `hides_secrets` has secrets below these fields, too. `word` stands in
+    variables' names, `deck` is where decK keeps it: a collection, or a field below `deck_parent`.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Kind:
     listing: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
     nullable: tuple[str, ...] = ("tags",)
     server_made: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
@@ -105,6 +106,8 @@ KINDS: tuple[Kind, ...] = (
             "consumer": "consumers",
             "consumer_group": "consumer_groups",
         },
+        # On a legacy Kong.
+        ids={"api_id": "apis"},
         nullable=("service", "route", "consumer", "consumer_group", "instance_name", "ordering", "tags"),
         hides_secrets=("config",),
         deck="plugins",
@@ -165,8 +168,11 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="vaults", word="vault", key=("prefix",), hides_secrets=("config",), deck="vaults"),
 )
 
+# What stands in the place of services and routes on a legacy Kong (0.10 – 0.14).
+_APIS = Kind(name="apis", word="api", nullable=("hosts", "uris", "methods"))
+
 SERVER_MADE = ("id", "created_at", "updated_at")
-_BY_NAME = {kind.name: kind for kind in KINDS}
+_BY_NAME = {kind.name: kind for kind in (*KINDS, _APIS)}
 
 
 def kind_of(name: str) -> Kind:
@@ -182,7 +188,8 @@ def is_known(name: str) -> bool:
 def rank(name: str) -> int:
     """When an entity may be written: after all of lower rank, among which is everything that it refers to."""
     kind = kind_of(name)
-    return max((rank(other) + 1 for other in (*kind.references.values(), *kind.lists.values())), default=0)
+    others = (*kind.references.values(), *kind.lists.values(), *kind.ids.values())
+    return max((rank(other) + 1 for other in others), default=0)
 
 
 def referred(kind: Kind, body: Mapping[str, object]) -> tuple[tuple[str, str, str], ...]:
@@ -195,4 +202,5 @@ def referred(kind: Kind, body: Mapping[str, object]) -> tuple[tuple[str, str, st
     for name, other in kind.lists.items():
         ids = body.get(name)
         found += [(name, other, str(one)) for one in ids] if isinstance(ids, list | tuple) else []
+    found += [(name, other, str(key)) for name, other in kind.ids.items() if (key := body.get(name))]
     return tuple(found)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import structs
 
 from pipeline.model.kinds import kind_of, rank, referred
 from pipeline.model.route import Entity, GatewayState, owner_of
@@ -144,7 +146,7 @@ def _step(wanted: Entity, found: Entity | None) -> Step:
         return Step(act=Act.KEEP, entity=found, before=found, reason="it is as it should be")
     whole = not (wanted.partial or kind.hashed or kind.creates_by_post)
     # Written whole without its time, it would get a new one.
-    timed = replace(wanted, created_at=wanted.created_at or found.created_at)
+    timed = structs.replace(wanted, created_at=wanted.created_at or found.created_at)
     return Step(act=Act.CHANGE, entity=timed, before=found, differences=differing, whole=whole)
 
 
@@ -197,7 +199,7 @@ def _adopted(wanted: tuple[Entity, ...], found: GatewayState) -> tuple[Entity, .
         key = _natural(entity)
         if (entity.kind, entity.id) not in there and key in free:
             ids[entity.kind, entity.id] = free[key]
-            entity = replace(entity, id=free[key])
+            entity = structs.replace(entity, id=free[key])
         adopted.append(entity)
     return tuple(adopted)
 
@@ -205,7 +207,7 @@ def _adopted(wanted: tuple[Entity, ...], found: GatewayState) -> tuple[Entity, .
 def _natural(entity: Entity) -> tuple[object, ...] | None:
     """What no second entity of the kind may have; None for those of which there may be several."""
     kind = kind_of(entity.kind)
-    values = [entity.body.get(name) for name in kind.key]
+    values = [entity.body.get(name) for name in (*kind.key, *kind.ids)]
     plain = tuple(str(one.get("id")) if isinstance(one, Mapping) else one for one in values)
     if kind.name == "consumers":
         plain = plain[:1] if plain[0] else plain[1:]
@@ -229,9 +231,11 @@ def _redirected(entity: Entity, ids: Mapping[tuple[str, str], str]) -> Entity:
         if name in kind.lists:
             listed = changed[name]
             changed[name] = [target if one == key else one for one in listed] if isinstance(listed, list) else listed
+        elif name in kind.ids:
+            changed[name] = target
         else:
             changed[name] = {"id": target}
-    return replace(entity, body=changed)
+    return structs.replace(entity, body=changed)
 
 
 def _shown(value: object) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from pipeline.model.dialect import Dialect
 
@@ -82,13 +84,13 @@ class GatewayIdentity:
     because: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
+class Entity(msgspec.Struct, frozen=True, kw_only=True):
     """One entity of a gateway as it would be written: `kind` is Kong's collection name (`services`, model/kinds.py),
     `body` its fields, each secret in it a Secret (in one that was read from a file perhaps a Variable).
 
     What the server makes is apart: `id`, and `created_at` (seconds), by which it orders equal routes; `updated_at` is
-    in no dump. A file may give less: `made_up` says that it has no id, `partial` that it leaves fields out.
+    in no dump. A file may give less: `made_up` says that it has no id, `partial` that it leaves fields out. A Struct,
+    because a dump makes ten thousands of them.
     """
 
     kind: str
@@ -142,6 +144,12 @@ def owner_of(tags: tuple[str, ...]) -> Owner:
         return Owner()
     found = {prefix: value for prefix, _, value in (tag.partition(".") for tag in tags) if value}
     return Owner(environment=found.get("env", ""), service=found.get("service", ""), stack=found.get("stack", ""))
+
+
+def environments_in(tagged: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Those that the tags of several entities of ours name, sorted."""
+    named = {tag for tags in tagged if PIPELINE_TAG in tags for tag in tags if tag.startswith("env.")}
+    return tuple(sorted({tag.removeprefix("env.") for tag in named} - {""}))
 
 
 def stack_of_upstream(upstream: str) -> str:

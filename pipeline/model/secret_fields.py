@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from msgspec import structs
+
 from pipeline.model.kinds import Kind, kind_of
 from pipeline.model.route import Entity, GatewayState
 from pipeline.model.secret import Secret
@@ -15,6 +17,7 @@ from pipeline.model.secret import Secret
 Path = tuple[str | int, ...]
 Marks = frozenset[tuple[str, ...]]
 """Fields that the server's own schema calls secret: names from the entity down, `*` for any element."""
+NO_MARKS: Marks = frozenset()
 
 _SECRET_NAME = re.compile(
     r"(password|passwd|passphrase|secrets?|token|credentials?|(private|api|secret|access|license|account|aws)[_-]?key)$",
@@ -22,6 +25,7 @@ _SECRET_NAME = re.compile(
 )
 _REFERENCE = re.compile(r"\{vault://.*\}", re.DOTALL)
 _OWNER_LENGTH = 40
+_NESTED = (dict, list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,45 +38,54 @@ class Variable:
 Hidden = Secret | Variable
 
 
-def sealed(kind: Kind, body: Mapping[str, object], marks: Marks = frozenset()) -> dict[str, object]:
+def sealed(kind: Kind, body: Mapping[str, object], marks: Marks = NO_MARKS) -> dict[str, object]:
     """The body with its secrets as Secret. A reference to a vault is none: it is restored as it is."""
     found = dict(body)
-    for name in kind.secrets:
-        value = found.get(name)
-        if isinstance(value, str) and value and not _REFERENCE.fullmatch(value):
-            found[name] = Secret(value)
-    for name in kind.hides_secrets:
-        if isinstance(found.get(name), Mapping):
-            found[name] = _seal(found[name], (name,), marks, inside=False)
+    seal(kind, found, marks)
     return found
 
 
-def _seal(value: object, path: tuple[str, ...], marks: Marks, *, inside: bool) -> object:
-    """The value itself where nothing in it is secret."""
+def seal(kind: Kind, body: dict[str, object], marks: Marks = NO_MARKS) -> None:
+    """As `sealed`, of a body that is nobody else's yet."""
+    for name in kind.secrets:
+        if name in body:
+            body[name] = _hidden(body[name])
+    for name in kind.hides_secrets:
+        if name in body:
+            body[name] = _searched(body[name], (name,), marks)
+
+
+def _hidden(value: object) -> object:
+    """The value with every text in it secret."""
     if isinstance(value, str):
-        return Secret(value) if inside and value and not _REFERENCE.fullmatch(value) else value
+        return Secret(value) if value and not _REFERENCE.fullmatch(value) else value
     if isinstance(value, dict):
-        sealed_ones = {}
-        for key, one in value.items():
-            if one and isinstance(one, str | dict | list):
-                below = (*path, str(key))
-                found = _seal(one, below, marks, inside=inside or _is_secret(below, marks))
-                if found is not one:
-                    sealed_ones[key] = found
-        return {**value, **sealed_ones} if sealed_ones else value
+        return {key: _hidden(one) for key, one in value.items()}
+    return [_hidden(one) for one in value] if isinstance(value, list) else value
+
+
+def _searched(value: object, path: tuple[str, ...], marks: Marks) -> object:
+    """The value with those of its fields hidden that are secret; itself where none is."""
     if isinstance(value, list):
         below = (*path, "*")
-        return [_seal(one, below, marks, inside=inside or below in marks) for one in value]
-    return value
-
-
-def _is_secret(path: tuple[str, ...], marks: Marks) -> bool:
-    return _is_called_secret(path[-1]) or path in marks or (*path[:-1], "*") in marks
+        return [_hidden(one) if below in marks else _searched(one, below, marks) for one in value]
+    if not isinstance(value, dict):
+        return value
+    secret = _secret_names(path, tuple(value), marks)
+    changed: dict[str, object] = {}
+    for key, one in value.items():
+        if key in secret:
+            changed[key] = _hidden(one)
+        elif type(one) in _NESTED:
+            changed[key] = _searched(one, (*path, key), marks)
+    return {**value, **changed} if changed else value
 
 
 @lru_cache(4096)
-def _is_called_secret(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None
+def _secret_names(path: tuple[str, ...], names: tuple[str, ...], marks: Marks) -> tuple[str, ...]:
+    """Which of the fields below `path` are secret: by name or by the schema. Ten thousand plugins have few shapes."""
+    every = (*path, "*") in marks
+    return tuple(name for name in names if every or (*path, name) in marks or _SECRET_NAME.search(name))
 
 
 def schema_marks(schema: object, path: tuple[str, ...] = ()) -> Marks:
@@ -174,7 +187,7 @@ def filled(state: GatewayState, find: Callable[[str], Secret | None]) -> tuple[G
             return value or hidden
 
         body = with_hidden(entity.body, value_of) if any(hidden_in(entity.body)) else entity.body
-        return replace(entity, body=body) if isinstance(body, dict) else entity
+        return structs.replace(entity, body=body) if isinstance(body, dict) else entity
 
     return replace(state, entities=tuple(map(complete, state.entities))), tuple(sorted(missing))
 

@@ -20,6 +20,7 @@ from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.gateways.kong.stored import to_entity
 from pipeline.lab.gateway.running import running_gateway
 from pipeline.model.address import GatewayAddress
+from pipeline.model.kinds import kind_of
 from pipeline.model.plan import Change
 from pipeline.model.route import Entity, Route
 
@@ -186,7 +187,7 @@ class Scene:
         """What Gateway.dump has, without the counts of what is not exported: many cases ask often."""
         admin = self.straight._admin
         listings = ((kind, admin.listing(kind) or ()) for kind in kinds or ("routes", "services"))
-        return tuple(to_entity(kind, found) for kind, listed in listings for found in listed)
+        return tuple(to_entity(kind_of(kind), dict(found)) for kind, listed in listings for found in listed)
 
     def empty(self) -> None:
         """Removes what is there, so that one gateway serves all cases."""

@@ -20,7 +20,7 @@ from pipeline.gateways.kong.entities import found_route, upstream_of
 from pipeline.gateways.kong.services_routes import KongGateway
 from pipeline.gateways.kong.stored import to_entity
 from pipeline.model.address import GatewayAddress
-from pipeline.model.kinds import KINDS, is_known
+from pipeline.model.kinds import KINDS, is_known, kind_of
 from pipeline.model.route import Excluded, Route
 from pipeline.model.secret import Secret
 
@@ -150,7 +150,7 @@ def test_every_recorded_service_and_route_can_be_read(replay: Replay) -> None:
 
     for service in services:
         assert upstream_of(service).startswith(service["protocol"])
-        entity = to_entity("services", service)
+        entity = to_entity(kind_of("services"), dict(service))
         assert {**entity.body, "id": entity.id, "created_at": entity.created_at} == {
             key: value for key, value in service.items() if key != "updated_at"
         }

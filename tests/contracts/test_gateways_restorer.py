@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pipeline.edge.clock import SystemClock
 from pipeline.errors import GatewayAnswered, Refused
@@ -106,10 +107,10 @@ def test_undoing_a_creation_leaves_nothing_however_often(driven: Driven) -> None
 
 
 CHANGES = [
-    replace(UPSTREAM, body={**UPSTREAM.body, "slots": 20}),
-    replace(TARGET, body={**TARGET.body, "weight": 0}),
-    replace(CONSUMER, body={**CONSUMER.body, "username": "bob"}, name="bob"),
-    replace(KEY, body={**KEY.body, "key": Secret("other")}),
+    structs.replace(UPSTREAM, body={**UPSTREAM.body, "slots": 20}),
+    structs.replace(TARGET, body={**TARGET.body, "weight": 0}),
+    structs.replace(CONSUMER, body={**CONSUMER.body, "username": "bob"}, name="bob"),
+    structs.replace(KEY, body={**KEY.body, "key": Secret("other")}),
 ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from pipeline.edge.clock import SystemClock
 from pipeline.errors import PipelineError
@@ -76,7 +77,7 @@ class Scene:
     @staticmethod
     def _timed(state: GatewayState) -> GatewayState:
         """Without times of creation: those of the old entities are other ones each time."""
-        return replace(state, entities=tuple(replace(one, created_at=0) for one in state.entities))
+        return replace(state, entities=tuple(structs.replace(one, created_at=0) for one in state.entities))
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_what_the_gateway_refuses_is_put_back_or_left_as_it_was_told_to(scene: S
     for manner in (Manner(), Manner(keep_going=True), Manner(transactional=True)):
         old, _ = scene.begin()
         broken = tuple(
-            replace(one, body={**one.body, "config": {"minute": "x"}}) if one.id == Q else one
+            structs.replace(one, body={**one.body, "config": {"minute": "x"}}) if one.id == Q else one
             for one in scene.new.entities
         )
         plan = plan_restore(replace(scene.new, entities=broken), old, Scope(exact=True))

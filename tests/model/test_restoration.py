@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from pipeline.model.restoration import Act, RestorePlan, Scope, Step, plan_restore
 from pipeline.model.route import Entity, GatewayIdentity, GatewayState
@@ -58,13 +57,13 @@ def test_what_is_as_it_should_be_is_kept() -> None:
     ],
 )
 def test_a_change_names_each_field_before_and_after(fields: dict[str, object], words: str) -> None:
-    made = plan(state(SERVICE), state(replace(SERVICE, body={**SERVICE.body, **fields})))
+    made = plan(state(SERVICE), state(structs.replace(SERVICE, body={**SERVICE.body, **fields})))
 
     assert str(made.steps[0]) == f"change services a: {words}"
 
 
 def test_another_time_of_creation_is_a_change_because_it_decides_between_equal_routes() -> None:
-    made = plan(state(ROUTE, SERVICE), state(replace(ROUTE, created_at=8), SERVICE))
+    made = plan(state(ROUTE, SERVICE), state(structs.replace(ROUTE, created_at=8), SERVICE))
 
     assert [str(step) for level in made.levels for step in level] == ["change routes a: created_at: 8 → 7"]
 
@@ -80,13 +79,13 @@ def test_no_secret_is_in_a_plan() -> None:
 
 
 def test_a_file_that_leaves_fields_out_changes_only_what_it_names() -> None:
-    partial = replace(entity("plugins", "p", name="cors", config={"max_age": 2}), partial=True, created_at=0)
+    partial = structs.replace(entity("plugins", "p", name="cors", config={"max_age": 2}), partial=True, created_at=0)
 
     (step,) = plan(state(partial), state(PLUGIN, SERVICE)).levels[0]
 
     assert [one.field for one in step.differences] == ["config"]
     assert not step.whole
-    same = replace(partial, body={"name": "cors", "config": {}})
+    same = structs.replace(partial, body={"name": "cors", "config": {}})
     assert not plan(state(same), state(PLUGIN, SERVICE)).pending
 
 
@@ -153,16 +152,16 @@ def test_a_credential_whose_hash_is_all_that_is_known_is_refused() -> None:
 
 
 def test_a_credential_that_is_there_is_not_refused_whatever_its_id_and_its_hash() -> None:
-    there = replace(HASHED, body={**HASHED.body, "password": Secret("hash")})
+    there = structs.replace(HASHED, body={**HASHED.body, "password": Secret("hash")})
 
     assert acts(plan(state(HASHED), state(there))) == [("keep", "basic-auths ann")]
-    assert acts(plan(state(HASHED), state(replace(there, id="issued-anew", created_at=7)))) == [
+    assert acts(plan(state(HASHED), state(structs.replace(there, id="issued-anew", created_at=7)))) == [
         ("keep", "basic-auths ann")
     ]
 
 
 def test_a_change_of_a_hashed_credential_writes_all_but_the_hash() -> None:
-    there = replace(HASHED, body={**HASHED.body, "password": Secret("hash"), "tags": ["x"]})
+    there = structs.replace(HASHED, body={**HASHED.body, "password": Secret("hash"), "tags": ["x"]})
 
     (step,) = plan(state(HASHED), state(there)).levels[0]
 
@@ -176,7 +175,9 @@ def test_what_runs_down_by_itself_is_no_difference() -> None:
 
 
 def test_every_entity_of_both_sides_has_one_step_with_a_reason() -> None:
-    made = plan(state(SERVICE, PLUGIN), state(ROUTE, replace(SERVICE, body={**SERVICE.body, "host": "x"})), exact=True)
+    made = plan(
+        state(SERVICE, PLUGIN), state(ROUTE, structs.replace(SERVICE, body={**SERVICE.body, "host": "x"})), exact=True
+    )
 
     assert {(step.entity.kind, step.entity.id) for step in made.steps} == {
         ("services", "s"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 from urllib.parse import quote
 
 from pipeline.edge.http import Access
@@ -15,6 +17,8 @@ PAGE_SIZE = 1000
 _INVALID_OFFSET = 7
 
 Fields = Mapping[str, object]
+Page = list[dict[str, object]]
+T = TypeVar("T")
 
 
 class AdminClient:
@@ -55,21 +59,25 @@ class AdminClient:
         return None if reply.status == 404 else self._fields(reply, "GET", words)
 
     def listing(self, *words: str, tags: str = "") -> tuple[Fields, ...] | None:
-        """Every entity of a collection, each once, to its real end; None when the server has no such collection.
+        """Every entity of a collection, each once, to its real end; None when the server has no such collection."""
+        found = self.collect(_by_id, *words, tags=tags)
+        return None if found is None else tuple(found.values())
+
+    def collect(self, made: Callable[[Page], dict[str, T]], *words: str, tags: str = "") -> dict[str, T] | None:
+        """As `listing`, with what `made` makes of each page, by id. A page's entities are its own to change.
 
         The next page's address is built from `offset`, because a real Kong's `next` forgets the size. An offset that
         the server no longer takes (its entity disappeared) begins the listing anew, once.
         """
         try:
-            found = list(self._pages(words, tags))
+            return self._collected(made, words, tags)
         except GatewayAnswered as error:
             code = error.body.get("code") if isinstance(error.body, Mapping) else None
             if error.status == 404:
                 return None
             if code != _INVALID_OFFSET:
                 raise
-            found = list(self._pages(words, tags))
-        return tuple({str(entity.get("id")): entity for page in found for entity in page}.values())
+            return self._collected(made, words, tags)
 
     def write(self, method: str, words: tuple[str, ...], fields: Fields | None = None) -> Fields:
         """One write; the entity as it is then, empty after a DELETE."""
@@ -91,17 +99,32 @@ class AdminClient:
                 hint="Give it a database, or load the decK file of the artifacts as its declarative configuration.",
             )
 
+    def require_uris(self) -> None:
+        """Refuses a Kong that is not written to by /apis: before 0.10 an api was one `request_path` (its CHANGELOG)."""
+        version = str(self.root()["version"])
+        if re.match(r"0\.[0-9](\.|$)", version):
+            raise Refused(
+                f"the Kong at {self.url} is {version}: its apis have no uris",
+                hint="/apis are written to Kong 0.10 to 0.14.",
+            )
+
     def close(self) -> None:
         self._http.close()
 
-    def _pages(self, words: tuple[str, ...], tags: str) -> Iterator[list[Fields]]:
+    def _collected(self, made: Callable[[Page], dict[str, T]], words: tuple[str, ...], tags: str) -> dict[str, T]:
+        found: dict[str, T] = {}
+        for page in self._pages(words, tags):
+            found |= made(page)
+        return found
+
+    def _pages(self, words: tuple[str, ...], tags: str) -> Iterator[Page]:
         query = {"size": str(PAGE_SIZE)} | ({"tags": tags} if tags else {})
         while True:
             page = self._fields(self._http.request("GET", _path(words), query=query), "GET", words)
             # The members of a group come under their own name (Kong Enterprise).
             entities = page.get("data", page.get("consumers"))
             # An empty list may come as {} (Kong 2.8: GET /tags/none).
-            yield [entity for entity in entities if isinstance(entity, Mapping)] if isinstance(entities, list) else []
+            yield [entity for entity in entities if isinstance(entity, dict)] if isinstance(entities, list) else []
             offset = page.get("offset")
             if not isinstance(offset, str):
                 return
@@ -116,6 +139,10 @@ class AdminClient:
         if reply.status < 400 and (isinstance(reply.body, Mapping) or reply.body is None):
             return reply.body or {}
         raise _refusal(f"{method} {self.url}{_path(words)}", reply)
+
+
+def _by_id(page: Page) -> dict[str, Fields]:
+    return {str(entity.get("id")): entity for entity in page}
 
 
 def _path(words: tuple[str, ...]) -> str:

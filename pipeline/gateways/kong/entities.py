@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import BadInput, Refused
 from pipeline.model.plan import Change, Verb
-from pipeline.model.route import PIPELINE_TAG, FoundRoute, Owner, Route, owner_of, owner_tags, tag_word
+from pipeline.model.route import PIPELINE_TAG, FoundRoute, Owner, Route, environments_in, owner_of, owner_tags, tag_word
 
 SERVICES = "services"
 ROUTES = "routes"
@@ -105,8 +105,7 @@ def upstream_of(service: Fields) -> str:
 
 def environments(services: tuple[Fields, ...]) -> tuple[str, ...]:
     """Those that the tags of services name."""
-    owners = (owner_of(tags_of(service)) for service in services)
-    return tuple(sorted({owner.environment for owner in owners if owner.environment}))
+    return environments_in(tags_of(service) for service in services)
 
 
 def tags_of(found: Fields) -> tuple[str, ...]:
@@ -170,7 +169,7 @@ def _text(found: Fields, key: str) -> str:
 
 def _texts(found: Fields, key: str) -> tuple[str, ...]:
     value = found.get(key)
-    return tuple(str(one) for one in value) if isinstance(value, list | tuple) else ()
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
 def _bad_upstream(wanted: Route) -> BadInput:

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from pipeline.edge.collector import collector_paused
 from pipeline.errors import Failed, GatewayAnswered, Refused
-from pipeline.gateways.kong.client import AdminClient
+from pipeline.gateways.kong.client import AdminClient, Page
 from pipeline.gateways.kong.entities import Fields, environments
+from pipeline.gateways.kong.references import Key, all_referred, dangling
 from pipeline.gateways.kong.stored import to_entity
-from pipeline.model.kinds import KINDS, Kind, is_known, kind_of
+from pipeline.model.kinds import KINDS, Kind, is_known
 from pipeline.model.made_up import membership_id
 from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
-from pipeline.model.secret_fields import Marks, schema_marks
+from pipeline.model.secret_fields import NO_MARKS, Marks, schema_marks
 
 CONCURRENCY = 8
 _SWITCHED_OFF = (400, 405, 501)
 _TRIES = 3
 _NO_ENTITIES = ("tags", "cache", "proxy-cache")
 _ISSUED = ("oauth2_tokens", "sessions", "acme_storage")
-_Listed = dict[tuple[str, str], tuple[Fields, ...] | None]
-"""Kind and parent's id (empty for the kinds that have a collection) → what was listed; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One collection: its entities, what was left away and why, how many the server listed, and the ids of what they
+    refer to, by kind."""
+
+    kind: str
+    entities: tuple[Entity, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    listed: int
+    referred: Mapping[str, set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
-    """One pass over all collections: entities by kind, what was left away and why, how many the server listed."""
+    """One pass over all collections: entities in the order of kinds, names and ids."""
 
     entities: tuple[Entity, ...]
     excluded: tuple[Excluded, ...]
     listed: int
-    dangling: frozenset[tuple[str, str]]
+    dangling: frozenset[Key]
 
 
 def read_state(admin: AdminClient) -> GatewayState:
@@ -47,7 +58,7 @@ def read_state(admin: AdminClient) -> GatewayState:
     """
     version = str(admin.root()["version"])
     unknown = _unknown_collections(admin)
-    before: frozenset[tuple[str, str]] | None = None
+    before: frozenset[Key] | None = None
     for _ in range(_TRIES):
         with collector_paused():
             reading = _read(admin, unknown)
@@ -61,12 +72,9 @@ def read_state(admin: AdminClient) -> GatewayState:
 
 
 def _state(admin: AdminClient, version: str, reading: _Reading) -> GatewayState:
-    lost_ones = reading.dangling
-    entities = (
-        [one for one in reading.entities if (one.kind, one.id) not in lost_ones]
-        if lost_ones
-        else list(reading.entities)
-    )
+    entities = reading.entities
+    if reading.dangling:
+        entities = tuple(one for one in entities if (one.kind, one.id) not in reading.dangling)
     lost = Counter(kind for kind, _ in reading.dangling)
     reason = "refer to what the gateway does not have"
     excluded = (*reading.excluded, *(Excluded(kind=kind, count=count, reason=reason) for kind, count in lost.items()))
@@ -76,13 +84,10 @@ def _state(admin: AdminClient, version: str, reading: _Reading) -> GatewayState:
             f"the gateway at {admin.url} listed {reading.listed} entities, the dump would hold or name {told} of them",
             hint="Something in front of the Admin API may change its answers: ask it directly, and report this.",
         )
-    # By kind, name and id; three stable sorts by one text each take a third of one by all of them.
-    for name in ("id", "name", "kind"):
-        entities.sort(key=attrgetter(name))
     found = tuple(one.body for one in entities if one.kind == "services")
     return GatewayState(
         identity=GatewayIdentity(product="kong", version=version, environments=environments(found)),
-        entities=tuple(entities),
+        entities=entities,
         excluded=tuple(sorted(excluded)),
     )
 
@@ -99,80 +104,119 @@ def _unknown_collections(admin: AdminClient) -> tuple[str, ...]:
 
 
 def _read(admin: AdminClient, unknown: tuple[str, ...]) -> _Reading:
-    listed = _list_all(admin, unknown)
-    if listed["services", ""] is None:
+    parts = _all_parts(admin, unknown)
+    if not any(part.kind == "services" for part in parts):
         raise Failed(
             f"the Kong at {admin.url} has no /services: it is older than 0.13",
-            hint="Kongs with /apis are not supported yet.",
+            hint="Set gateway.dialect of the environment to apis, or leave it out.",
         )
-    marks = _marks(admin, listed)
-    entities: list[Entity] = []
-    excluded: list[Excluded] = []
-    count = 0
-    for (name, parent), found in sorted(listed.items()):
-        if found is None:
-            continue
-        count += len(found)
-        if not is_known(name):
-            excluded += _of_unknown(name, found)
-            continue
-        kind = kind_of(name)
-        kept = _newest(found) if name == "targets" else found
-        if len(kept) < len(found):
-            left = len(found) - len(kept)
-            excluded.append(Excluded(kind=name, count=left, reason="replaced by a newer one of the same address"))
-        entities += [_entity(kind, parent, one, marks) for one in kept]
-    return _Reading(entities=tuple(entities), excluded=_merged(excluded), listed=count, dangling=_dangling(entities))
+    by_kind: dict[str, list[Entity]] = defaultdict(list)
+    for part in sorted(parts, key=attrgetter("kind")):
+        by_kind[part.kind] += part.entities
+    entities = tuple(one for listed in by_kind.values() for one in _sorted(listed))
+    there = {kind: {one.id for one in listed} for kind, listed in by_kind.items()}
+    # As a rule nothing dangles: whole sets are compared first, single entities only where that fails.
+    whole = all(ids <= there.get(kind, set()) for part in parts for kind, ids in part.referred.items())
+    return _Reading(
+        entities=entities,
+        excluded=_merged(one for part in parts for one in part.excluded),
+        listed=sum(part.listed for part in parts),
+        dangling=frozenset() if whole else dangling(entities),
+    )
 
 
-def _list_all(admin: AdminClient, unknown: tuple[str, ...]) -> _Listed:
-    """All collections, and for each upstream and consumer group what is below it, as soon as that is known."""
+def _sorted(entities: list[Entity]) -> list[Entity]:
+    """By name and id. A sort by one text is several times faster than one by both; most names are there once."""
+    if len({one.name for one in entities}) < len(entities):
+        entities.sort(key=attrgetter("id"))
+    entities.sort(key=attrgetter("name"))
+    return entities
+
+
+def _all_parts(admin: AdminClient, unknown: tuple[str, ...]) -> list[_Part]:
+    """All collections, and for each upstream and consumer group what is below it, as soon as that is known. Entities
+    are made where they are listed, while other threads wait for answers."""
     below = {kind.references[kind.parent]: kind for kind in KINDS if kind.parent}
-    listed: _Listed = {}
+    parts: list[_Part] = []
     with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="dump") as pool:
-        running: dict[Future[tuple[Fields, ...] | None], tuple[str, str]] = {
-            pool.submit(admin.listing, kind.name): (kind.name, "") for kind in KINDS if not kind.parent
+        running: set[Future[_Part | None]] = {
+            pool.submit(_part, admin, kind, "", kind.name) for kind in KINDS if not kind.parent
         }
-        running |= {pool.submit(_of_no_kind, admin, name): (name, "") for name in unknown}
+        running |= {pool.submit(_of_no_kind, admin, name) for name in unknown}
         try:
             while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    name, parent = running.pop(future)
-                    listed[name, parent] = found = future.result()
-                    child = below.get(name)
-                    if child is None:
-                        continue
-                    for entity in found or ():
-                        words = (name, str(entity["id"]), *child.listing)
-                        running[pool.submit(admin.listing, *words)] = (child.name, str(entity["id"]))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for part in filter(None, (future.result() for future in done)):
+                    parts.append(part)
+                    if child := below.get(part.kind):
+                        for one in part.entities:
+                            running.add(pool.submit(_part, admin, child, one.id, part.kind, one.id, *child.listing))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return listed
+    return parts
 
 
-def _of_no_kind(admin: AdminClient, name: str) -> tuple[Fields, ...] | None:
+def _part(admin: AdminClient, kind: Kind, parent: str, *words: str) -> _Part | None:
+    """What is listed there of a kind; None where the server has no such collection. Each page is worked on when it
+    comes."""
+    referred: dict[str, set[str]] = defaultdict(set)
+    schemas = _Schemas(admin)
+
+    def made(page: Page) -> dict[str, Entity]:
+        if kind.membership:
+            return {str(one.get("id")): _member(kind, parent, one) for one in page}
+        for other, ids in all_referred(kind, page):
+            referred[other] |= ids
+        if kind.name == "plugins":
+            marks = schemas.marks(page)
+            entities = [to_entity(kind, one, marks.get(str(one.get("name")), NO_MARKS)) for one in page]
+        else:
+            entities = [to_entity(kind, one) for one in page]
+        return {one.id: one for one in entities}
+
+    found = admin.collect(made, *words)
+    if found is None:
+        return None
+    listed = tuple(found.values())
+    kept = _newest(listed) if kind.name == "targets" else listed
+    left = len(listed) - len(kept)
+    reason = "replaced by a newer one of the same address"
+    excluded = (Excluded(kind=kind.name, count=left, reason=reason),) if left else ()
+    return _Part(kind=kind.name, entities=kept, excluded=excluded, listed=len(listed), referred=referred)
+
+
+def _of_no_kind(admin: AdminClient, name: str) -> _Part | None:
     """What is in a collection that we do not know; None for one that is switched off (Kong 3.4 answers 400 to
     /filter-chains without wasm) or is no collection."""
     try:
-        return admin.listing(name)
+        found = admin.listing(name)
     except GatewayAnswered as error:
         if error.status in _SWITCHED_OFF:
             return None
         raise
+    return None if found is None else _Part(kind=name, excluded=tuple(_of_unknown(name, found)), listed=len(found))
 
 
-def _marks(admin: AdminClient, listed: _Listed) -> Mapping[str, Marks]:
-    """What the server's schemas call secret, for each plugin that has texts in its configuration."""
-    plugins = listed.get(("plugins", "")) or ()
-    names: list[str] = []
-    for one in plugins:
-        if one.get("name") not in names and _has_text(one.get("config")):
-            names.append(str(one.get("name")))
-    with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="dump") as pool:
-        schemas = pool.map(lambda name: admin.find("schemas", "plugins", name), names)
-        return {name: schema_marks(schema) for name, schema in zip(names, schemas, strict=True)}
+class _Schemas:
+    """What the server's schemas call secret, for each plugin that has texts in its configuration; each asked once."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
+        self._known: dict[str, Marks] = {}
+
+    def marks(self, plugins: Page) -> Mapping[str, Marks]:
+        """Those of these plugins and of earlier ones, by name."""
+        new: dict[str, None] = {}
+        for one in plugins:
+            name = str(one.get("name"))
+            if name not in self._known and name not in new and _has_text(one.get("config")):
+                new[name] = None
+        if new:
+            with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="dump") as pool:
+                schemas = pool.map(lambda name: self._admin.find("schemas", "plugins", name), new)
+                self._known |= {name: schema_marks(schema) for name, schema in zip(new, schemas, strict=True)}
+        return self._known
 
 
 def _has_text(value: object) -> bool:
@@ -183,27 +227,21 @@ def _has_text(value: object) -> bool:
     return any(map(_has_text, value)) if isinstance(value, list) else False
 
 
-def _entity(kind: Kind, parent: str, found: Fields, marks: Mapping[str, Marks]) -> Entity:
-    if not kind.membership:
-        return to_entity(kind.name, found, marks.get(str(found.get("name")), frozenset()))
+def _member(kind: Kind, parent: str, found: Fields) -> Entity:
+    """Being in a group: of the consumer only its id counts."""
     consumer = str(found.get("id"))
     body = {"consumer": {"id": consumer}, "consumer_group": {"id": parent}}
     return Entity(kind=kind.name, id=membership_id(parent, consumer), name=consumer, body=body)
 
 
-def _newest(targets: tuple[Fields, ...]) -> tuple[Fields, ...]:
+def _newest(targets: tuple[Entity, ...]) -> tuple[Entity, ...]:
     """Kong before 2.2 keeps every target that was ever written: the last of an address counts."""
-    newest: dict[object, Fields] = {}
+    newest: dict[object, Entity] = {}
     for target in targets:
-        kept = newest.get(target.get("target"))
-        if kept is None or _age(target) >= _age(kept):
-            newest[target.get("target")] = target
+        kept = newest.get(target.body.get("target"))
+        if kept is None or target.created_at >= kept.created_at:
+            newest[target.body.get("target")] = target
     return tuple(newest.values())
-
-
-def _age(target: Fields) -> float:
-    value = target.get("created_at")
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _of_unknown(name: str, found: tuple[Fields, ...]) -> Iterator[Excluded]:
@@ -216,37 +254,8 @@ def _of_unknown(name: str, found: tuple[Fields, ...]) -> Iterator[Excluded]:
     yield Excluded(kind=name, count=len(found), reason=reason)
 
 
-def _merged(excluded: list[Excluded]) -> tuple[Excluded, ...]:
+def _merged(excluded: Iterable[Excluded]) -> tuple[Excluded, ...]:
     counts: Counter[tuple[str, str]] = Counter()
     for one in excluded:
         counts[one.kind, one.reason] += one.count
     return tuple(Excluded(kind=kind, count=count, reason=reason) for (kind, reason), count in counts.items())
-
-
-def _dangling(entities: list[Entity]) -> frozenset[tuple[str, str]]:
-    """Entities that refer, themselves or by what they refer to, to what is not there."""
-    there: dict[str, set[str]] = {kind.name: set() for kind in KINDS}
-    for entity in entities:
-        there[entity.kind].add(entity.id)
-    refers = {kind.name: kind for kind in KINDS if kind.references or kind.lists}
-    referring = [(entity, refers[entity.kind]) for entity in entities if entity.kind in refers]
-    found: set[tuple[str, str]] = set()
-    while True:
-        lost = [one for one, kind in referring if one.id in there[one.kind] and _is_lost(kind, one.body, there)]
-        if not lost:
-            return frozenset(found)
-        for one in lost:
-            there[one.kind].discard(one.id)
-            found.add((one.kind, one.id))
-
-
-def _is_lost(kind: Kind, body: Fields, there: Mapping[str, set[str]]) -> bool:
-    for name, other in kind.references.items():
-        value = body.get(name)
-        if value and isinstance(value, dict) and value.get("id") not in there[other]:
-            return True
-    return any(
-        not there[other].issuperset(ids)
-        for name, other in kind.lists.items()
-        if isinstance(ids := body.get(name), list)
-    )

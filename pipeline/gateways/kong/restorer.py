@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from pipeline.errors import GatewayAnswered, PipelineError, Unreachable
-from pipeline.gateways.kong.client import AdminClient
+from pipeline.gateways.kong.client import AdminClient, Fields
 from pipeline.gateways.kong.stored import to_entity
 from pipeline.gateways.kong.writes import unclear
 from pipeline.model.kinds import kind_of
@@ -45,7 +46,11 @@ class KongRestorer:
         if kind_of(entity.kind).membership:
             return True
         # A newer server shows fields that the file does not know.
-        return not differences(replace(entity, partial=True), to_entity(entity.kind, found))
+        return not differences(structs.replace(entity, partial=True), self._stored(entity.kind, found))
+
+    def _stored(self, kind: str, found: Fields) -> Entity:
+        """What the server shows, as a dump would hold it."""
+        return to_entity(kind_of(kind), dict(found))
 
     def _surely(self, send: Callable[[], None], holds: Callable[[], bool]) -> None:
         try:
@@ -73,7 +78,11 @@ class KongRestorer:
         elif kind_of(entity.kind).creates_by_post:
             self._post(entity)
         else:
-            self._admin.write("PUT", _item(entity), _body(entity))
+            self._put(entity)
+
+    def _put(self, entity: Entity) -> None:
+        """Makes it all that it is to be, whether it is there or not."""
+        self._admin.write("PUT", _item(entity), whole_body(entity))
 
     def _post(self, entity: Entity) -> None:
         """Creates what no PUT creates; one that is there already is changed."""
@@ -86,7 +95,7 @@ class KongRestorer:
                 if error.status != 409:
                     raise
             return
-        body = {**_body(entity), "id": entity.id}
+        body = {**whole_body(entity), "id": entity.id}
         try:
             self._admin.write("POST", _plain_collection(entity), body)
         except GatewayAnswered as error:
@@ -114,7 +123,7 @@ def _reversed(step: Step) -> Step:
     whole = not (kind_of(step.entity.kind).hashed or kind_of(step.entity.kind).creates_by_post)
     return Step(
         act=Act.CHANGE,
-        entity=replace(step.before, partial=not whole),
+        entity=structs.replace(step.before, partial=not whole),
         before=step.entity,
         differences=back,
         whole=whole,
@@ -140,6 +149,7 @@ def _reference(entity: Entity, field: str) -> str:
     return str(value.get("id")) if isinstance(value, Mapping) else ""
 
 
-def _body(entity: Entity) -> dict[str, Any]:
+def whole_body(entity: Entity) -> dict[str, Any]:
+    """All fields that are written, with its own time of creation."""
     times = {"created_at": entity.created_at} if entity.created_at else {}
     return {**entity.body, **times}
