@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pipeline.errors import BadInput, Failed, GatewayAnswered, PipelineError, Refused
 from pipeline.gateways.base import Gateway, Restorer
+from pipeline.model.dialect import Dialect
 from pipeline.model.kinds import kind_of
 from pipeline.model.restoration import Act, RestorePlan, Scope, Step, plan_restore
 from pipeline.model.route import GatewayState
@@ -77,8 +78,26 @@ class Restoration:
 
 
 def plan(wanted: GatewayState, gateway: Gateway, scope: Scope) -> RestorePlan:
-    """What a restore would write. Reads only: one dump."""
-    return plan_restore(wanted, gateway.dump(), scope)
+    """What a restore would write. Reads only: one dump. Refused for a file of the other dialect."""
+    found = gateway.dump()
+    _refuse_other_dialect(wanted, found)
+    return plan_restore(wanted, found, scope)
+
+
+def _refuse_other_dialect(wanted: GatewayState, found: GatewayState) -> None:
+    """Plugins are in both; one of them alone says nothing of its dialect."""
+    kinds = {one.kind for one in wanted.entities} - {"plugins"}
+    if not kinds or wanted.identity.dialect is found.identity.dialect:
+        return
+    if wanted.identity.dialect is Dialect.APIS:
+        raise Refused(
+            f"the file holds /apis of Kong {wanted.identity.version}, and a Kong {found.identity.version} has none",
+            hint="Take the decK file of the same dump: it holds the services and routes that mean the same.",
+        )
+    raise Refused(
+        f"the file holds {', '.join(sorted(kinds))}, and this gateway is written by /apis",
+        hint="Take a script or a JSON file that was dumped from it; gateway.dialect decides how it is written.",
+    )
 
 
 def refuse_other_environment(wanted: str, target: str, found: Iterable[str]) -> None:

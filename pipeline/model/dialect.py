@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -10,3 +11,8 @@ class Dialect(StrEnum):
 
     SERVICES = "services"
     APIS = "apis"
+
+
+def dialect_of(kinds: Iterable[str]) -> Dialect:
+    """The dialect that has entities of these kinds; plugins are in both."""
+    return Dialect.APIS if "apis" in kinds else Dialect.SERVICES

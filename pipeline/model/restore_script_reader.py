@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 from pipeline.errors import BadInput
+from pipeline.model.dialect import dialect_of
 from pipeline.model.kinds import KINDS, Kind, is_known, kind_of
 from pipeline.model.made_up import membership_id, name_of
 from pipeline.model.restore_script import MARKER
@@ -46,7 +47,12 @@ def read_restore_script(text: str, *, file: str) -> tuple[GatewayState, str]:
                 excluded.append(Excluded(kind=kind, count=int(count), reason=reason))
             case _:
                 entities.append(_entity(words, f"{file}, line {number}"))
-    identity = GatewayIdentity(product=origin[1], version=origin[2], environments=(environment,) if environment else ())
+    identity = GatewayIdentity(
+        product=origin[1],
+        version=origin[2],
+        environments=(environment,) if environment else (),
+        dialect=dialect_of(one.kind for one in entities),
+    )
     ordered = tuple(sorted(entities, key=lambda one: (one.kind, one.name, one.id)))
     return GatewayState(identity=identity, entities=ordered, excluded=tuple(sorted(excluded))), environment
 
@@ -67,6 +73,8 @@ def _entity(words: Sequence[str], where: str) -> Entity:
         case ["kong_hashed", path, _, _, _, *pieces]:
             kind, key = _collection_and_id(path, where)
             return _made(kind, key, _body(pieces, where))
+        case ["kong_put_legacy", path, _, *pieces]:
+            return _legacy(path, _body(pieces, where), where)
         case ["kong_post", path, key, _, *pieces]:
             return _posted(path, key, _body(pieces, where), where)
     raise BadInput(f"{where} is not a call that restores something: {' '.join(words)[:80]!r}", hint=_HINT)
@@ -88,6 +96,14 @@ def _posted(path: str, key: str, body: dict[str, object], where: str) -> Entity:
         return Entity(kind=kind.name, id=membership_id(parts[1], consumer), name=consumer, body=body)
     body.pop("id", None)
     return _made(kind, key, body)
+
+
+def _legacy(path: str, body: dict[str, object], where: str) -> Entity:
+    """Its id is in its body."""
+    name = path.strip("/")
+    if not is_known(name) or not isinstance(body.get("id"), str):
+        raise BadInput(f"{where} writes to {path}, which is not known", hint=_HINT)
+    return _made(kind_of(name), str(body.pop("id")), body)
 
 
 def _collection_and_id(path: str, where: str) -> tuple[Kind, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from pipeline.errors import BadInput
+from pipeline.model.dialect import dialect_of
 from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
 from pipeline.model.secret_fields import Path, Variable, named_secrets, with_hidden
 
@@ -60,13 +61,14 @@ def read_state_file(text: str, *, file: str) -> tuple[GatewayState, str]:
         )
     _require(document["gateway"], dict, {"product", "version"}, f"{file}: gateway")
     environment = str(document["environment"])
+    listed = _require(document["entities"], list, _ANY, f"{file}: entities")
+    entities = tuple(_entity(one, f"{file}: entities.{index}") for index, one in enumerate(listed))
     identity = GatewayIdentity(
         product=str(document["gateway"]["product"]),
         version=str(document["gateway"]["version"]),
         environments=(environment,) if environment else (),
+        dialect=dialect_of(one.kind for one in entities),
     )
-    listed = _require(document["entities"], list, _ANY, f"{file}: entities")
-    entities = tuple(_entity(one, f"{file}: entities.{index}") for index, one in enumerate(listed))
     return GatewayState(identity=identity, entities=entities, excluded=_excluded(document, file)), environment
 
 

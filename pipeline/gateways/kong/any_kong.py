@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.edge.json_api import Patience
-from pipeline.errors import Refused
 from pipeline.gateways.kong.client import AdminClient
 from pipeline.gateways.kong.entities import SERVICES
 from pipeline.gateways.kong.services_routes import KongGateway
@@ -88,13 +87,8 @@ class AnyKong:
 
     @property
     def restorer(self) -> KongRestorer:
-        """Of services and routes. Refused for a gateway of /apis: its script brings it back."""
-        if self._driver() is self._apis:
-            raise Refused(
-                f"the Kong at {self._admin.url} is written by /apis, which `invoke restore` does not write",
-                hint="Run its restore script: KONG_ADMIN_URL=… sh artifacts/createKongApi.<sha8>.sh",
-            )
-        return self._services.restorer
+        """What a restore writes with; one request when nothing was decided yet."""
+        return self._driver().restorer
 
     def close(self) -> None:
         """Lets the connection go."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pipeline.errors import Failed, Refused
+from pipeline.errors import Failed
 from pipeline.gateways.kong.apis_entities import APIS, found_api, legacy_entity, plan_api
 from pipeline.gateways.kong.by_uri import plan_on_apis
 from pipeline.gateways.kong.client import AdminClient
@@ -16,6 +16,9 @@ from pipeline.model.dialect import Dialect
 from pipeline.model.plan import Change, writing
 from pipeline.model.route import Excluded, FoundRoute, GatewayIdentity, GatewayState, Route
 from pipeline.model.uri_route import UriRoute
+
+if TYPE_CHECKING:
+    from pipeline.gateways.kong.apis_restorer import ApisRestorer
 
 _SCOPED = "on consumers, services or routes"
 _OTHERS = "of an /apis gateway only apis and their plugins are dumped"
@@ -63,7 +66,7 @@ class ApisGateway:
         """The plan, when the api of the service's name was read already."""
         changes = plan_api(wanted, api, self._plugins_of(wanted.service) if api else ())
         if writing(changes):
-            self._require_version()
+            self._admin.require_uris()
         return changes
 
     def plan_uri(self, wanted: UriRoute) -> tuple[Change, ...]:
@@ -91,6 +94,13 @@ class ApisGateway:
             entities=tuple(sorted(entities, key=lambda entity: (entity.kind, entity.name, entity.id))),
             excluded=tuple(sorted(one for one in left if one.count)),
         )
+
+    @property
+    def restorer(self) -> ApisRestorer:
+        """What a restore writes with."""
+        from pipeline.gateways.kong.apis_restorer import ApisRestorer
+
+        return ApisRestorer(self._admin)
 
     def close(self) -> None:
         """Lets the connection go."""
@@ -142,15 +152,6 @@ class ApisGateway:
             return 0
         total = page.get("total")
         return total if isinstance(total, int) else len(self._admin.listing(kind) or ())
-
-    def _require_version(self) -> None:
-        """Before 0.10 an api was one `request_path` (Kong's own CHANGELOG)."""
-        version = str(self._admin.root()["version"])
-        if re.match(r"0\.[0-9](\.|$)", version):
-            raise Refused(
-                f"the Kong at {self._admin.url} is {version}: its apis have no uris",
-                hint="This driver writes to Kong 0.10 to 0.14.",
-            )
 
 
 def _is_exported(plugin: Fields, apis: set[str]) -> bool:
