@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from pipeline.errors import BadInput, Refused
@@ -103,7 +103,7 @@ def upstream_of(service: Fields) -> str:
     return f"{protocol}://{_text(service, 'host')}{ending}{_text(service, 'path')}"
 
 
-def environments(services: tuple[Fields, ...]) -> tuple[str, ...]:
+def environments(services: Iterable[Fields]) -> tuple[str, ...]:
     """Those that the tags of services name."""
     return environments_in(tags_of(service) for service in services)
 
@@ -169,7 +169,7 @@ def _text(found: Fields, key: str) -> str:
 
 def _texts(found: Fields, key: str) -> tuple[str, ...]:
     value = found.get(key)
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
 
 
 def _bad_upstream(wanted: Route) -> BadInput:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
+from queue import SimpleQueue
 
 from pipeline.edge.collector import collector_paused
 from pipeline.errors import Failed, GatewayAnswered, Refused
 from pipeline.gateways.kong.client import AdminClient, Page
-from pipeline.gateways.kong.entities import Fields, environments
+from pipeline.gateways.kong.entities import SERVICES, Fields, environments
 from pipeline.gateways.kong.references import Key, all_referred, dangling
-from pipeline.gateways.kong.stored import to_entity
+from pipeline.gateways.kong.stored import to_entities
 from pipeline.model.kinds import KINDS, Kind, is_known
 from pipeline.model.made_up import membership_id
 from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
-from pipeline.model.secret_fields import NO_MARKS, Marks, schema_marks
+from pipeline.model.secret_fields import Marks, schema_marks
 
 CONCURRENCY = 8
 _SWITCHED_OFF = (400, 405, 501)
@@ -28,14 +30,15 @@ _ISSUED = ("oauth2_tokens", "sessions", "acme_storage")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """One collection: its entities, what was left away and why, how many the server listed, and the ids of what they
-    refer to, by kind."""
+    """One collection: its entities by name and id, what was left away and why, and the ids that the server listed; the
+    ids of what they refer to, by kind, and the environments that they name."""
 
     kind: str
-    entities: tuple[Entity, ...] = ()
+    entities: Sequence[Entity] = ()
     excluded: tuple[Excluded, ...] = ()
-    listed: int
+    listed: Set[str]
     referred: Mapping[str, set[str]] = field(default_factory=dict)
+    environments: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class _Reading:
     excluded: tuple[Excluded, ...]
     listed: int
     dangling: frozenset[Key]
+    environments: tuple[str, ...]
 
 
 def read_state(admin: AdminClient) -> GatewayState:
@@ -84,9 +88,8 @@ def _state(admin: AdminClient, version: str, reading: _Reading) -> GatewayState:
             f"the gateway at {admin.url} listed {reading.listed} entities, the dump would hold or name {told} of them",
             hint="Something in front of the Admin API may change its answers: ask it directly, and report this.",
         )
-    found = tuple(one.body for one in entities if one.kind == "services")
     return GatewayState(
-        identity=GatewayIdentity(product="kong", version=version, environments=environments(found)),
+        identity=GatewayIdentity(product="kong", version=version, environments=reading.environments),
         entities=entities,
         excluded=tuple(sorted(excluded)),
     )
@@ -110,19 +113,25 @@ def _read(admin: AdminClient, unknown: tuple[str, ...]) -> _Reading:
             f"the Kong at {admin.url} has no /services: it is older than 0.13",
             hint="Set gateway.dialect of the environment to apis, or leave it out.",
         )
-    by_kind: dict[str, list[Entity]] = defaultdict(list)
+    by_kind: dict[str, list[Sequence[Entity]]] = defaultdict(list)
     for part in sorted(parts, key=attrgetter("kind")):
-        by_kind[part.kind] += part.entities
-    entities = tuple(one for listed in by_kind.values() for one in _sorted(listed))
-    there = {kind: {one.id for one in listed} for kind, listed in by_kind.items()}
-    # As a rule nothing dangles: whole sets are compared first, single entities only where that fails.
+        by_kind[part.kind].append(part.entities)
+    entities = tuple(chain.from_iterable(_joined(sequences) for sequences in by_kind.values()))
+    # As a rule nothing dangles: whole sets are compared first, single entities only where that fails. What has others
+    # refer to it has one collection.
+    there = {part.kind: part.listed for part in parts}
     whole = all(ids <= there.get(kind, set()) for part in parts for kind, ids in part.referred.items())
     return _Reading(
         entities=entities,
         excluded=_merged(one for part in parts for one in part.excluded),
-        listed=sum(part.listed for part in parts),
+        listed=sum(len(part.listed) for part in parts),
         dangling=frozenset() if whole else dangling(entities),
+        environments=tuple(sorted({one for part in parts for one in part.environments})),
     )
+
+
+def _joined(sequences: list[Sequence[Entity]]) -> Sequence[Entity]:
+    return sequences[0] if len(sequences) == 1 else _sorted(list(chain.from_iterable(sequences)))
 
 
 def _sorted(entities: list[Entity]) -> list[Entity]:
@@ -138,19 +147,25 @@ def _all_parts(admin: AdminClient, unknown: tuple[str, ...]) -> list[_Part]:
     are made where they are listed, while other threads wait for answers."""
     below = {kind.references[kind.parent]: kind for kind in KINDS if kind.parent}
     parts: list[_Part] = []
+    done: SimpleQueue[Future[_Part | None]] = SimpleQueue()
     with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="dump") as pool:
-        running: set[Future[_Part | None]] = {
-            pool.submit(_part, admin, kind, "", kind.name) for kind in KINDS if not kind.parent
-        }
-        running |= {pool.submit(_of_no_kind, admin, name) for name in unknown}
+
+        def begin(listing: Callable[..., _Part | None], *words: object) -> int:
+            pool.submit(listing, admin, *words).add_done_callback(done.put)
+            return 1
+
+        running = sum(begin(_part, kind, "", kind.name) for kind in KINDS if not kind.parent)
+        running += sum(begin(_of_no_kind, name) for name in unknown)
         try:
             while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for part in filter(None, (future.result() for future in done)):
+                part = done.get().result()
+                running -= 1
+                if part is not None:
                     parts.append(part)
                     if child := below.get(part.kind):
-                        for one in part.entities:
-                            running.add(pool.submit(_part, admin, child, one.id, part.kind, one.id, *child.listing))
+                        running += sum(
+                            begin(_part, child, one.id, part.kind, one.id, *child.listing) for one in part.entities
+                        )
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -161,6 +176,7 @@ def _part(admin: AdminClient, kind: Kind, parent: str, *words: str) -> _Part | N
     """What is listed there of a kind; None where the server has no such collection. Each page is worked on when it
     comes."""
     referred: dict[str, set[str]] = defaultdict(set)
+    named: set[str] = set()
     schemas = _Schemas(admin)
 
     def made(page: Page) -> dict[str, Entity]:
@@ -168,22 +184,24 @@ def _part(admin: AdminClient, kind: Kind, parent: str, *words: str) -> _Part | N
             return {str(one.get("id")): _member(kind, parent, one) for one in page}
         for other, ids in all_referred(kind, page):
             referred[other] |= ids
-        if kind.name == "plugins":
-            marks = schemas.marks(page)
-            entities = [to_entity(kind, one, marks.get(str(one.get("name")), NO_MARKS)) for one in page]
-        else:
-            entities = [to_entity(kind, one) for one in page]
-        return {one.id: one for one in entities}
+        if kind.name == SERVICES:
+            named.update(environments(page))
+        return to_entities(kind, page, schemas.marks(page) if kind.name == "plugins" else {})
 
     found = admin.collect(made, *words)
     if found is None:
         return None
-    listed = tuple(found.values())
-    kept = _newest(listed) if kind.name == "targets" else listed
-    left = len(listed) - len(kept)
+    kept = _newest(found.values()) if kind.name == "targets" else list(found.values())
+    left = len(found) - len(kept)
     reason = "replaced by a newer one of the same address"
-    excluded = (Excluded(kind=kind.name, count=left, reason=reason),) if left else ()
-    return _Part(kind=kind.name, entities=kept, excluded=excluded, listed=len(listed), referred=referred)
+    return _Part(
+        kind=kind.name,
+        entities=_sorted(kept),
+        excluded=(Excluded(kind=kind.name, count=left, reason=reason),) if left else (),
+        listed=found.keys(),
+        referred=referred,
+        environments=named,
+    )
 
 
 def _of_no_kind(admin: AdminClient, name: str) -> _Part | None:
@@ -195,7 +213,10 @@ def _of_no_kind(admin: AdminClient, name: str) -> _Part | None:
         if error.status in _SWITCHED_OFF:
             return None
         raise
-    return None if found is None else _Part(kind=name, excluded=tuple(_of_unknown(name, found)), listed=len(found))
+    if found is None:
+        return None
+    ids = {str(one.get("id")) for one in found}
+    return _Part(kind=name, excluded=tuple(_of_unknown(name, found)), listed=ids)
 
 
 class _Schemas:
@@ -234,14 +255,14 @@ def _member(kind: Kind, parent: str, found: Fields) -> Entity:
     return Entity(kind=kind.name, id=membership_id(parent, consumer), name=consumer, body=body)
 
 
-def _newest(targets: tuple[Entity, ...]) -> tuple[Entity, ...]:
+def _newest(targets: Iterable[Entity]) -> list[Entity]:
     """Kong before 2.2 keeps every target that was ever written: the last of an address counts."""
     newest: dict[object, Entity] = {}
     for target in targets:
         kept = newest.get(target.body.get("target"))
         if kept is None or target.created_at >= kept.created_at:
             newest[target.body.get("target")] = target
-    return tuple(newest.values())
+    return list(newest.values())
 
 
 def _of_unknown(name: str, found: tuple[Fields, ...]) -> Iterator[Excluded]:
