@@ -15,7 +15,8 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from pipeline.edge.answers import Answer, Garbled, read_answer
-from pipeline.edge.http import Access, Limits, Lost, NeverSent, Silent, Untrusted, header_value, require_files
+from pipeline.edge.http import Access, Limits, Lost, NeverSent, Silent, header_value, require_files
+from pipeline.edge.tls import tls_context, tls_failure
 
 # Seconds in which a server that keeps connections does not let go of one.
 _FRESH = 0.1
@@ -30,12 +31,13 @@ class Connection:
 
     def __init__(self, access: Access) -> None:
         require_files(access)
+        self._access = access
         parts = urlsplit(access.url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._base = parts.path.rstrip("/")
         self._head = _fixed_headers(access, parts.netloc.rpartition("@")[2])
-        self._context = _context(access) if parts.scheme == "https" else None
+        self._context = tls_context(access) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
         self._stream: BinaryIO | None = None
         self._used = 0.0
@@ -59,7 +61,7 @@ class Connection:
             raise Silent(f"silent for {limits.silence:.3g} s") from error
         except (OSError, Garbled, ValueError) as error:
             self.close()
-            raise _lost(error) from error
+            raise _lost(error, self._access) from error
         except BaseException:
             # Ctrl-C in the middle of an answer: the next one would get the rest of it.
             self.close()
@@ -123,19 +125,6 @@ def _fixed_headers(access: Access, authority: str) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
 
-def _context(access: Access) -> ssl.SSLContext:
-    import certifi
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(access.ca_file or certifi.where())
-        if access.client_cert:
-            context.load_cert_chain(access.client_cert, access.client_key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise Untrusted(_words(error), hint="Name PEM files: a CA, and a certificate with its key.") from error
-    return context
-
-
 def _is_dropped(open_socket: socket.socket) -> bool:
     """Whether there is something to read before anything was asked: the server has closed it."""
     poll = select.poll()
@@ -143,13 +132,8 @@ def _is_dropped(open_socket: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _lost(error: Exception) -> Lost:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Untrusted(_words(error), hint="Name the CA of the server (KONG_CA_CERT); no other is trusted then.")
-    if isinstance(error, ssl.SSLError):
-        hint = "The server may want a client certificate (KONG_CLIENT_CERT, KONG_CLIENT_KEY)."
-        return Lost(_words(error), hint=hint)
-    return Lost(_words(error))
+def _lost(error: Exception, access: Access) -> Lost:
+    return tls_failure(error, access) if isinstance(error, ssl.SSLError) else Lost(_words(error))
 
 
 def _words(error: Exception) -> str:

@@ -471,10 +471,51 @@ def test_a_client_certificate_is_shown_where_one_is_wanted(
     certificate, key = authority.issue("client")
     server = serve(answer(200, {"ok": True}), context=tls)
 
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match="it ended the TLS handshake") as caught:
         opened(server.url, ca_file=str(authority.pem)).request("GET", "/")
+    assert caught.value.hint == "The server may want a client certificate (KONG_CLIENT_CERT, KONG_CLIENT_KEY)."
     client = opened(server.url, ca_file=str(authority.pem), client_cert=str(certificate), client_key=str(key))
     assert client.request("GET", "/").body == {"ok": True}
+
+
+def test_a_client_certificate_that_the_server_does_not_take_is_named(
+    authority: Authority, tls: ssl.SSLContext, serve: Serve, opened: Opened, tmp_path: Path
+) -> None:
+    tls.load_verify_locations(authority.pem)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    certificate, key = Authority(tmp_path / "other", "other").issue("client")
+    server = serve(answer(200, {}), context=tls)
+
+    with pytest.raises(Unreachable, match="it ended the TLS handshake") as caught:
+        opened(server.url, ca_file=str(authority.pem), client_cert=str(certificate), client_key=str(key)).request(
+            "GET", "/"
+        )
+
+    assert str(certificate) in caught.value.hint
+
+
+@pytest.mark.parametrize("case", ["another key", "no key", "a key with a passphrase", "no certificate", "no ca"])
+def test_files_that_hold_no_certificate_with_its_key_are_named(
+    case: str, authority: Authority, opened: Opened, tmp_path: Path
+) -> None:
+    certificate, key = map(str, authority.issue("client"))
+    _, other = map(str, authority.issue("another"))
+    locked = tmp_path / "locked.key"
+    words = ["openssl", "ec", "-in", key, "-out", str(locked), "-aes256", "-passout", "pass:p4ss"]
+    subprocess.run(words, check=True, capture_output=True)
+    files = {
+        "another key": {"client_cert": certificate, "client_key": other},
+        "no key": {"client_cert": certificate},
+        "a key with a passphrase": {"client_cert": certificate, "client_key": str(locked)},
+        "no certificate": {"client_cert": key, "client_key": key},
+        "no ca": {"ca_file": key},
+    }[case]
+
+    with pytest.raises(BadInput) as caught:
+        opened("https://127.0.0.1:9", **files).request("GET", "/")
+
+    assert all(file in caught.value.what for file in files.values())
+    assert "PEM" in caught.value.hint
 
 
 def test_a_missing_ca_file_is_named(opened: Opened, tmp_path: Path) -> None:

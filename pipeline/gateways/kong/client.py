@@ -152,7 +152,7 @@ def _path(words: tuple[str, ...]) -> str:
 def _refusal(request: str, reply: Reply) -> GatewayAnswered:
     """Kong's own words: its message names the fields (Kong 2.8: `{code, name, fields, message}`)."""
     hints = {
-        401: "Set KONG_ADMIN_TOKEN, or the client certificate that this Admin API wants.",
+        401: "Is KONG_ADMIN_TOKEN set, and the right one? This Admin API may want a client certificate, too.",
         403: "The token or certificate may not do this: ask for the right on this workspace.",
         405: "The Kong may run without a database, or something in front of it lets only reads through.",
         409: "Another entity has this name or id already: look with a GET, and rename one of them.",
