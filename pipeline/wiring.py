@@ -20,7 +20,8 @@ from pipeline.model.clock import Clock
 from pipeline.model.manifest import Manifest, check_together, parse_manifest
 from pipeline.model.release import Release, make_release
 from pipeline.model.settings_file import merge_files
-from pipeline.settings import LOCAL, Settings, choose_environment, in_ci, make_settings
+from pipeline.settings import Settings, choose_environment, in_ci, make_settings
+from pipeline.wiring_platform import PlatformDrivers
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -170,26 +171,20 @@ class Session:
 
     @cached_property
     def platform(self) -> Platform:
-        from pipeline.platforms.docker import DockerPlatform
-
-        return DockerPlatform(
-            self._platform_client, self.settings.platform_engine, self.require_environment(), self.settings.pulling
-        )
+        return self._platform.platform
 
     @cached_property
     def records(self) -> Records:
-        from pipeline.ledgers.docker import DockerRecords
-
-        return DockerRecords(self._platform_client, self.settings.platform_engine, self.require_environment())
+        return self._platform.records
 
     @cached_property
     def leases(self) -> Leases:
-        """With a client of its own: a lease is renewed in the background, and one connection serves one thread."""
-        from pipeline.edge.engine import open_engine
-        from pipeline.ledgers.docker import DockerLeases
+        return self._platform.leases
 
-        address = self.settings.platform_engine
-        return DockerLeases(open_engine(address), address, self.require_environment())
+    @cached_property
+    def _platform(self) -> PlatformDrivers:
+        self.require_environment()
+        return PlatformDrivers(self.settings, self._engine)
 
     @cached_property
     def gateway(self) -> Gateway:
@@ -221,30 +216,7 @@ class Session:
 
     @cached_property
     def lab(self) -> LabGateway:
-        from pipeline.lab.container import LabGateway
-
-        address = self.settings.platform_engine
-        urls = self.settings.gateway
-        environment = self.require_environment()
-        return LabGateway(
-            self._platform_client,
-            address,
-            environment,
-            admin=urls.admin,
-            proxy=urls.proxy,
-            kong_version=self.settings.lab_version,
-        )
-
-    @cached_property
-    def _platform_client(self) -> APIClient:
-        settings = self.settings
-        if settings.in_ci and settings.environment != LOCAL and not settings.platform_engine.host:
-            # The job's own engine is where images are built; it ends with the job, and its stacks with it.
-            raise BadInput(
-                f"the environment {settings.environment!r} has no platform",
-                hint="Set PLATFORM_DOCKER_HOST, or platform.host of the environment in invoke.yaml.",
-            )
-        return self._engine(settings.platform_engine)
+        return self._platform.lab
 
     def _engine(self, address: EngineAddress) -> APIClient:
         """One client per engine: the one that builds is often the one that runs stacks."""

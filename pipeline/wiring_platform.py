@@ -1,0 +1,73 @@
+"""What runs an environment's stacks and keeps its ledgers: settings → the drivers of its platform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pipeline.errors import BadInput
+from pipeline.model.address import EngineAddress
+from pipeline.settings import LOCAL, Settings
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from pipeline.lab.container import LabGateway
+    from pipeline.ledgers.base import Leases, Records
+    from pipeline.platforms.base import Platform
+
+
+class PlatformDrivers:
+    """The drivers of one environment's platform, each opened when it is first asked for."""
+
+    def __init__(self, settings: Settings, engine: Callable[[EngineAddress], APIClient]) -> None:
+        self._settings = settings
+        self._engine = engine
+
+    @cached_property
+    def platform(self) -> Platform:
+        from pipeline.platforms.docker import DockerPlatform
+
+        settings = self._settings
+        return DockerPlatform(self._client, settings.platform_engine, settings.environment, settings.pulling)
+
+    @cached_property
+    def records(self) -> Records:
+        from pipeline.ledgers.docker import DockerRecords
+
+        return DockerRecords(self._client, self._settings.platform_engine, self._settings.environment)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """With a client of its own: a lease is renewed in the background, and one connection serves one thread."""
+        from pipeline.edge.engine import open_engine
+        from pipeline.ledgers.docker import DockerLeases
+
+        address = self._settings.platform_engine
+        return DockerLeases(open_engine(address), address, self._settings.environment)
+
+    @cached_property
+    def lab(self) -> LabGateway:
+        from pipeline.lab.container import LabGateway
+
+        settings = self._settings
+        return LabGateway(
+            self._client,
+            settings.platform_engine,
+            settings.environment,
+            admin=settings.gateway.admin,
+            proxy=settings.gateway.proxy,
+            kong_version=settings.lab_version,
+        )
+
+    @cached_property
+    def _client(self) -> APIClient:
+        settings = self._settings
+        if settings.in_ci and settings.environment != LOCAL and not settings.platform_engine.host:
+            # The job's own engine is where images are built; it ends with the job, and its stacks with it.
+            raise BadInput(
+                f"the environment {settings.environment!r} has no platform",
+                hint="Set PLATFORM_DOCKER_HOST, or platform.host of the environment in invoke.yaml.",
+            )
+        return self._engine(settings.platform_engine)
