@@ -158,4 +158,5 @@ def test_a_state_that_is_not_active_is_refused(rancher: Quick, lab: Lab, service
 
     code, text = deploy(lab, "--new-image", "app:2")
 
-    assert code == 1 and "inactive" in text
+    assert code == 1
+    assert "inactive" in text

@@ -127,7 +127,8 @@ def test_an_included_link_comes_along(rancher: Rancher) -> None:
 def test_actions_come_as_links_when_asked_for(rancher: Rancher) -> None:
     row = rancher.data(f"{P}/services?name=web&_actionLinks=")[0]
 
-    assert row["actions"] == {} and "upgrade" in row["actionLinks"]
+    assert row["actions"] == {}
+    assert "upgrade" in row["actionLinks"]
 
 
 def test_the_filters_are_repeated(rancher: Rancher) -> None:

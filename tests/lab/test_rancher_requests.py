@@ -98,7 +98,8 @@ def test_plain_errors_repeat_their_words_and_validation_errors_say_nothing(ranch
     assert (missing["code"], missing["message"], missing["status"]) == ("Not Found", "Not Found", 404)
     assert "fieldName" not in missing
     assert (invalid["code"], invalid["message"], invalid["fieldName"]) == ("MissingRequired", None, "name")
-    assert missing["type"] == "error" and missing["links"] == missing["actions"] == {}
+    assert missing["type"] == "error"
+    assert missing["links"] == missing["actions"] == {}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def test_a_service_that_is_made_shows_every_state_on_its_way(rancher: Rancher) -
     body = {"name": "web", "stackId": rancher.stack()["id"], "launchConfig": {"imageUuid": "docker:x"}}
     made = rancher.post(f"{P}/services", body | {"startOnCreate": True})
 
-    assert made["transitioning"] == "yes" and "setservicelinks" in made["actions"]
+    assert made["transitioning"] == "yes"
+    assert "setservicelinks" in made["actions"]
     assert states(rancher, made) == ["registering", "activating", "active"]
 
 
@@ -115,7 +116,8 @@ def test_a_container_that_stops_is_started_again_and_one_that_is_removed_is_repl
     rancher.lab.advance(5)
 
     (after,) = rancher.containers(service)
-    assert after != before and rancher.again(service)["state"] == "active"
+    assert after != before
+    assert rancher.again(service)["state"] == "active"
 
 
 def test_a_service_whose_containers_exit_never_comes_to_rest(rancher: Rancher) -> None:
@@ -124,7 +126,8 @@ def test_a_service_whose_containers_exit_never_comes_to_rest(rancher: Rancher) -
 
     seen = states(rancher, service)
 
-    assert set(seen) == {"active", "updating-active"} and len(seen) > 4
+    assert set(seen) == {"active", "updating-active"}
+    assert len(seen) > 4
 
 
 def test_scaling_is_an_update_and_takes_the_surplus_away(rancher: Rancher) -> None:
