@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from lab_support import Client
 
 from pipeline.lab.rancher.lab_state import Key
-from pipeline.lab.rancher.running import ACCOUNT_KEY, ENVIRONMENT_KEY, Lab
+from pipeline.lab.rancher.running import ACCOUNT_KEY, ENVIRONMENT_KEY, Lab, RealLab
 
 P = "/v2-beta/projects/1a5"
 COMPOSE = "version: '2'\nservices:\n  web:\n    image: shop/web:1\n"
@@ -32,8 +33,8 @@ class Told:
 class Rancher:
     """Requests with a key (an environment's, unless another is given); paths may be links that the server made."""
 
-    def __init__(self, lab: Lab, key: Key | None = ENVIRONMENT_KEY) -> None:
-        self.lab = lab
+    def __init__(self, lab: Lab | RealLab, key: Key | None = ENVIRONMENT_KEY) -> None:
+        self.lab: Any = lab
         self._key = key
 
     def ask(self, method: str, path: str, content: Any = None, **headers: str) -> Told:
@@ -65,6 +66,16 @@ class Rancher:
 
     def again(self, row: Any) -> Any:
         return self.get(row["links"]["self"])
+
+    def until(self, row: Any, *states: str, seconds: float = 10, **fields: Any) -> Any:
+        """The row once it is in one of the states and its fields are so, in real time."""
+        end = time.monotonic() + seconds
+        while True:
+            found = self.again(row)
+            if found["state"] in states and fields.items() <= found.items():
+                return found
+            assert time.monotonic() < end, (found["state"], found["transitioningMessage"], found.get("healthState"))
+            time.sleep(0.02)
 
     def stack(self, name: str = "shop", **fields: Any) -> Any:
         """An active stack."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,17 +22,6 @@ IMPATIENT = (
 )
 
 
-class Quick(Rancher):
-    """Waits in real time, and not long."""
-
-    def until(self, row: Any, *states: str) -> Any:
-        end = time.monotonic() + 10
-        while (found := self.again(row))["state"] not in states:
-            assert time.monotonic() < end, found["state"]
-            time.sleep(0.01)
-        return found
-
-
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     with running_rancher(real_time=True, timings=QUICK) as running:
@@ -41,12 +29,12 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def rancher(lab: Lab) -> Quick:
-    return Quick(lab)
+def rancher(lab: Lab) -> Rancher:
+    return Rancher(lab)
 
 
 @pytest.fixture
-def service(rancher: Quick) -> Any:
+def service(rancher: Rancher) -> Any:
     stack = rancher.until(rancher.post(f"{P}/stacks", {"name": "group"}), "active")
     config = {"imageUuid": "docker:app:1", "environment": {"A": "1"}, "labels": {"own": "yes"}}
     body = {"name": "app", "stackId": stack["id"], "startOnCreate": True, "launchConfig": config}
@@ -67,7 +55,7 @@ def deploy(lab: Lab, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_it_upgrades_and_finishes(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_it_upgrades_and_finishes(rancher: Rancher, lab: Lab, service: Any) -> None:
     code, text = deploy(lab, "--new-image", "app:2")
 
     assert code == 0, text
@@ -77,7 +65,7 @@ def test_it_upgrades_and_finishes(rancher: Quick, lab: Lab, service: Any) -> Non
     assert "POST /v1/projects/1a5/services/1s1/?action=finishupgrade" in lab.requests
 
 
-def test_it_finishes_an_upgrade_that_was_left_before_its_own(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_it_finishes_an_upgrade_that_was_left_before_its_own(rancher: Rancher, lab: Lab, service: Any) -> None:
     rancher.upgrade(service, "app:2")
     rancher.until(service, "upgraded")
 
@@ -88,7 +76,7 @@ def test_it_finishes_an_upgrade_that_was_left_before_its_own(rancher: Quick, lab
     assert len(rancher.containers(service)) == 2
 
 
-def test_without_finishing_it_leaves_the_service_upgraded(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_without_finishing_it_leaves_the_service_upgraded(rancher: Rancher, lab: Lab, service: Any) -> None:
     code, text = deploy(lab, "--new-image", "app:2", "--no-finish-upgrade")
 
     assert code == 0, text
@@ -96,14 +84,14 @@ def test_without_finishing_it_leaves_the_service_upgraded(rancher: Quick, lab: L
     assert ("stopped", "app:1") in rancher.containers(service).values()
 
 
-def test_it_upgrades_sidekicks_with_their_own_image(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_it_upgrades_sidekicks_with_their_own_image(rancher: Rancher, lab: Lab, service: Any) -> None:
     code, text = deploy(lab, "--new-image", "app:2", "--new-sidekick-image", "log", "log:2")
 
     assert code == 0, text
     assert sorted(rancher.containers(service).values()) == [("running", "app:2"), ("running", "log:2")]
 
 
-def test_it_creates_a_stack_and_a_service_that_are_missing(rancher: Quick, lab: Lab) -> None:
+def test_it_creates_a_stack_and_a_service_that_are_missing(rancher: Rancher, lab: Lab) -> None:
     code, text = deploy(
         lab, "--new-image", "app:1", "--create", "--stack", "New.Group", "--service", "app", "--label", "a", "b"
     )
@@ -115,14 +103,14 @@ def test_it_creates_a_stack_and_a_service_that_are_missing(rancher: Quick, lab: 
     assert list(rancher.containers(made).values()) == [("running", "app:1")]
 
 
-def test_it_sets_links_on_what_it_has_just_created(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_it_sets_links_on_what_it_has_just_created(rancher: Rancher, lab: Lab, service: Any) -> None:
     code, text = deploy(lab, "--new-image", "x", "--create", "--service", "web", "--service-link", "api", "app")
 
     assert code == 0, text
     assert rancher.get(f"{P}/services/1s2")["linkedServices"] == {"api": "1s1"}
 
 
-def test_it_hands_secrets_to_a_new_service(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_it_hands_secrets_to_a_new_service(rancher: Rancher, lab: Lab, service: Any) -> None:
     rancher.post(f"{P}/secrets", {"name": "token", "value": "eA=="})
 
     code, text = deploy(lab, "--new-image", "x", "--create", "--service", "web", "--secret", "token")
@@ -132,7 +120,7 @@ def test_it_hands_secrets_to_a_new_service(rancher: Quick, lab: Lab, service: An
     assert (secret["name"], secret["secretId"]) == ("token", "1se1")
 
 
-def test_it_rolls_back_after_its_time_and_fails(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_it_rolls_back_after_its_time_and_fails(rancher: Rancher, lab: Lab, service: Any) -> None:
     before = rancher.containers(service)
     lab.faults.unpullable["app:2"] = "Image [app:2] failed to pull"
 
@@ -143,7 +131,9 @@ def test_it_rolls_back_after_its_time_and_fails(rancher: Quick, lab: Lab, servic
     assert rancher.containers(service) == before
 
 
-def test_without_rolling_back_it_fails_and_leaves_the_service_upgrading(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_without_rolling_back_it_fails_and_leaves_the_service_upgrading(
+    rancher: Rancher, lab: Lab, service: Any
+) -> None:
     lab.faults.unpullable["app:2"] = "Image [app:2] failed to pull"
 
     code, text = deploy(lab, "--new-image", "app:2", "--upgrade-timeout", "20")
@@ -152,7 +142,7 @@ def test_without_rolling_back_it_fails_and_leaves_the_service_upgrading(rancher:
     assert rancher.again(service)["state"] == "upgrading"
 
 
-def test_a_state_that_is_not_active_is_refused(rancher: Quick, lab: Lab, service: Any) -> None:
+def test_a_state_that_is_not_active_is_refused(rancher: Rancher, lab: Lab, service: Any) -> None:
     rancher.act(service, "deactivate")
     rancher.until(service, "inactive")
 

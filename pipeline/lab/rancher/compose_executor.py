@@ -84,6 +84,10 @@ class ComposeExecutor:
         return {"Stack": name, "Release": name, "Environment": {"Name": project.name if project is not None else ""}}
 
     def _made(self, stack: Row, name: str, wanted: Mapping[str, Fields]) -> Row:
+        for row in self._store.children("service", stack.number):
+            if row.name == name:
+                # Made before the lab was restarted.
+                return row
         keys = wanted[name]
         kind = KINDS[_kind(keys)]
         project = self._store.get("account", stack.project)

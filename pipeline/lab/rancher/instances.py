@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.lab.rancher.faults import action_not_available
 from pipeline.lab.rancher.hosts import Unschedulable, chosen_host
 from pipeline.lab.rancher.ids import parsed_id
-from pipeline.lab.rancher.names import alias_names, instance_name, system_labels
+from pipeline.lab.rancher.names import instance_name, system_labels
 from pipeline.lab.rancher.rows import Fields, Row, Store
 from pipeline.lab.rancher.runtime import Container, Runtime
 
@@ -70,9 +70,13 @@ class Instances:
 
     def first(self, row: Row) -> None:
         """Hands one that is in its first state to the runtime."""
+        self._runtime.run(self.container_of(row))
+
+    def container_of(self, row: Row) -> Container:
+        """The container as the runtime is asked for it."""
         service = self._store.get("service", row.data.get("serviceId"))
         stack = self._store.get("stack", row.data.get("stackId"))
-        self._runtime.run(self._container(row, service, stack))
+        return self._container(row, service, stack)
 
     def stop(self, row: Row, seconds: int = 10, *, then_remove: bool = False) -> None:
         self._store.put(row, state="stopping", _then="remove" if then_remove else "")
@@ -141,7 +145,7 @@ class Instances:
 
     def stopped(self, number: int, code: int) -> None:
         row = self._row(number)
-        if row is None or row.state == "removing":
+        if row is None or row.state in ("removing", "stopped", "error", "removed"):
             return
         then = row.data.get("_then", "")
         self._store.put(row, state="stopped", healthState=None, exitCode=code, _then="")
@@ -195,10 +199,26 @@ class Instances:
             unit=str(row.data.get("deploymentUnitUuid") or ""),
             config=config,
             labels=row.data.get("labels") or {},
-            aliases=alias_names(self._store, stack, service, sidekick),
+            network_of=self._beside(row, service, str(config.get("networkLaunchConfig") or "")),
+            volumes_of=tuple(
+                number
+                for name in config.get("dataVolumesFromLaunchConfigs") or ()
+                if (number := self._beside(row, service, str(name)))
+            ),
             secrets=self._secrets(config),
             login=self._login(row, str(config.get("imageUuid") or "").removeprefix("docker:")),
         )
+
+    def _beside(self, row: Row, service: Row | None, name: str) -> int:
+        """The container of another config in the same unit; 0 without one."""
+        if service is None or not name:
+            return 0
+        wanted = "" if name == service.name else name
+        for one in self._store.children("instance", service.number):
+            same = one.data["_unit"] == row.data["_unit"] and one.data["_config"] == wanted
+            if same and one is not row and not one.data.get("_aside") and one.state != "removing":
+                return one.number
+        return 0
 
     def _secrets(self, config: Mapping[str, Any]) -> dict[str, bytes]:
         found = {}

@@ -69,6 +69,7 @@ class LabState:
         self.others.host_changed = self._host_changed
         self.admin, self.project = self._seeded(seed)
         self.auth = Auth(self.store, self.admin, security=seed.security)
+        self._seed = seed
 
     def lose_host(self, number: int) -> None:
         """The agent of a host is gone: the host stays active, checked containers on it turn unhealthy."""
@@ -85,6 +86,19 @@ class LabState:
         host = self.store.get("host", number)
         if host is not None:
             self.store.put(host, agentState="active")
+
+    def resume(self) -> None:
+        """After rows have been restored: whatever was under way goes on, and the keys of this start are valid too."""
+        self._rebind()
+        for row in list(self.store.all()):
+            if row.gone or row.table == "instance":
+                continue
+            if row.table == "service":
+                self.engine.resume(row)
+            elif row.table == "stack":
+                self.stacks.resume(row)
+            elif "state" in row.data:
+                self.others.resume(row)
 
     def _service_gone(self, service: Row) -> None:
         stack = self.store.get("stack", service.data["stackId"])
@@ -106,10 +120,22 @@ class LabState:
         for name, value in _SETTINGS.items():
             fields = {"name": name, "value": value, "activeValue": value, "source": "Code Packaged Defaults"}
             self.store.add("setting", "setting", fields, project=None)
-        for key, account in ((seed.environment_key, project), (seed.account_key, admin)):
-            if key is not None:
-                self.add_key(key, account)
+        self._add_keys(seed, admin, project)
         return admin, project
+
+    def _add_keys(self, seed: Seed, admin: Row, project: Row) -> None:
+        known = {row.data.get("publicValue") for row in self.store.rows("credential")}
+        for key, account in ((seed.environment_key, project), (seed.account_key, admin)):
+            if key is not None and key.access not in known:
+                self.add_key(key, account)
+
+    def _rebind(self) -> None:
+        """The rows of the admin and the project are others than those that this start made."""
+        admin, project = (self.store.get("account", row.number) for row in (self.admin, self.project))
+        if admin is not None and project is not None:
+            self.admin, self.project = admin, project
+            self.auth = Auth(self.store, admin, security=self._seed.security)
+            self._add_keys(self._seed, admin, project)
 
     def add_project(self, name: str, number: int | None = None) -> Row:
         fields = {"name": name, "state": "active", "orchestration": "cattle", "healthState": "healthy"}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from pipeline.lab.rancher.faults import invalid
-from pipeline.lab.rancher.rows import Row, Store
+from pipeline.lab.rancher.rows import Row
 
 _SERVICE = re.compile(r"[a-zA-Z0-9](?!.*--)[a-zA-Z0-9-]*")
 _ALIAS = re.compile(r"[a-zA-Z0-9\-._]*")
@@ -56,24 +55,3 @@ def system_labels(stack: Row, service: Row, sidekick: str, unit: str) -> dict[st
         "io.rancher.service.deployment.unit": unit,
         "io.rancher.service.launch.config": sidekick or "io.rancher.service.primary.launch.config",
     }
-
-
-def alias_names(store: Store, stack: Row | None, service: Row | None, sidekick: str) -> tuple[str, ...]:
-    """The names under which other containers of the environment find it, in lower case as Rancher's DNS has them."""
-    if stack is None or service is None:
-        return ()
-    inner = f"{sidekick}.{service.name}" if sidekick else service.name
-    names = [f"{inner}.{stack.name}", f"{inner}.{stack.name}.rancher.internal"]
-    names += () if sidekick else _aliases_of(store, stack, service)
-    return tuple(name.lower() for name in names)
-
-
-def _aliases_of(store: Store, stack: Row, service: Row) -> Iterator[str]:
-    """DNS services of the project that stand for this one."""
-    for one in store.rows("serviceConsumeMap"):
-        if one.data["consumedServiceId"] != service.number:
-            continue
-        alias = store.get("service", one.data["serviceId"])
-        if alias is not None and alias.kind == "dnsService" and not alias.gone:
-            above = store.get("stack", alias.data["stackId"]) or stack
-            yield f"{alias.name}.{above.name}"

@@ -89,6 +89,17 @@ class Others:
         self._processes.start(row, self._removing(row) if action == "remove" else self._becoming(row, _RESTING[action]))
         return 202
 
+    def resume(self, row: Row) -> None:
+        """After a restart of the lab."""
+        if row.state == "removing":
+            self._processes.start(row, self._removing(row))
+        elif row.kind == "pullTask" and row.state == "creating":
+            self._processes.start(row, self._pulling(row))
+        elif row.state in ("registering", "creating", "activating"):
+            self._processes.start(row, self._becoming(row, "active"))
+        elif row.state in ("deactivating", "purging"):
+            self._processes.start(row, self._becoming(row, {"deactivating": "inactive"}.get(row.state, "purged")))
+
     def remove(self, row: Row) -> None:
         """DELETE: 405 where the state does not allow a removal. A project is deactivated on the way."""
         table = TABLES.get(row.table)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from pipeline.lab.rancher.fields import Field, Kind
+from pipeline.lab.rancher.fields import Kind
 from pipeline.lab.rancher.ids import shown_id
 from pipeline.lab.rancher.kinds_other import KINDS
 from pipeline.lab.rancher.rows import Row, Store
@@ -46,12 +47,17 @@ def resource(row: Row, scope: Scope, store: Store, *, once: bool = False, action
     }
     if action_links:
         shown["actionLinks"] = actions
-    for name, rule in kind.fields.items():
-        if name in shown or ("r" not in rule.access and not ("o" in rule.access and once)):
-            continue
-        if "o" in rule.access and not once:
-            continue
-        _show(shown, name, rule, row, store)
+    plan = _plan(kind.name)
+    get = row.data.get
+    shown |= {name: get(name) for name in (*plan.plain, *(plan.once if once else ()))}
+    shown |= {name: bool(get(name)) for name in plan.flags}
+    for name in plan.dates:
+        shown[name], shown[f"{name}TS"] = date(get(name)), _milliseconds(get(name))
+    for name, rule_type in plan.others:
+        derived = _DERIVED.get((row.table, name))
+        shown[name] = _referenced(rule_type, derived(row, store) if derived else get(name))
+    if "transitioning" in kind.fields:
+        shown["transitioning"], shown["transitioningMessage"] = transition(row)
     shown["kind"] = "environment" if environment else row.kind
     if environment:
         shown.pop("serviceIds", None)
@@ -98,21 +104,39 @@ def _links(row: Row, kind: Kind, url: str, scope: Scope) -> dict[str, str]:
     return found
 
 
-def _show(shown: dict[str, Any], name: str, rule: Field, row: Row, store: Store) -> None:
-    if name == "transitioning":
-        shown["transitioning"], shown["transitioningMessage"] = transition(row)
-        return
-    if name == "transitioningMessage":
-        return
-    derived = _DERIVED.get((row.table, name))
-    value: Any = derived(row, store) if derived else row.data.get(name)
-    if rule.type == "date":
-        shown[name] = date(value)
-        shown[f"{name}TS"] = None if value is None else int(value * 1000)
-    elif rule.type == "boolean":
-        shown[name] = bool(value)
-    else:
-        shown[name] = _referenced(rule.type, value)
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """A type's fields, by what they need when they are shown."""
+
+    plain: tuple[str, ...]
+    once: tuple[str, ...]
+    flags: tuple[str, ...]
+    dates: tuple[str, ...]
+    others: tuple[tuple[str, str], ...]
+
+
+@lru_cache
+def _plan(name: str) -> _Plan:
+    kind = KINDS[name]
+    apart = ("id", "kind", "transitioning", "transitioningMessage")
+    fields = {name: rule for name, rule in kind.fields.items() if name not in apart}
+    shown = {name: rule for name, rule in fields.items() if "r" in rule.access and "o" not in rule.access}
+    others = {
+        name: rule.type for name, rule in shown.items() if "reference[" in rule.type or (kind.table, name) in _DERIVED
+    }
+    return _Plan(
+        plain=tuple(
+            name for name, rule in shown.items() if rule.type not in ("date", "boolean") and name not in others
+        ),
+        once=tuple(name for name, rule in fields.items() if "o" in rule.access),
+        flags=tuple(name for name, rule in shown.items() if rule.type == "boolean"),
+        dates=tuple(name for name, rule in shown.items() if rule.type == "date"),
+        others=tuple(others.items()),
+    )
 
 
 def _referenced(kind: str, value: Any) -> Any:

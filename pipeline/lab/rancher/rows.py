@@ -86,6 +86,25 @@ class Store:
         self._changed_above(row)
         return row
 
+    def all(self) -> Iterator[Row]:
+        """Every row, the removed ones too."""
+        for table in self._tables.values():
+            yield from table.values()
+
+    def clear(self) -> None:
+        for index in (self._tables, self._shown, self._children, self._last):
+            index.clear()
+
+    def restore(self, row: Row) -> None:
+        """Puts back a row that was saved, as it was."""
+        self._tables.setdefault(row.table, {})[row.number] = row
+        self._last[row.table] = max(row.number, self._last.get(row.table, 0))
+        if not row.gone:
+            self._shown.setdefault(row.table, {})[row.number] = row
+            parent = row.data.get(PARENTS.get(row.table, ""))
+            if parent is not None:
+                self._children.setdefault((row.table, parent), {})[row.number] = row
+
     def get(self, table: str, number: int | str | None) -> Row | None:
         """A row by number, the removed ones too for two days."""
         row = self._tables.get(table, {}).get(number) if isinstance(number, int) else None

@@ -7,6 +7,7 @@ import concurrent.futures
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from pipeline.lab.rancher.events import PING_SECONDS
@@ -78,6 +79,18 @@ class Lab:
         self.advance(seconds)
 
 
+class RealLab:
+    """A running lab whose containers are real, and so is its time."""
+
+    def __init__(self, state: LabState, address: tuple[str, int]) -> None:
+        self.state = state
+        self.host, self.port = address
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
 @contextmanager
 def running_rancher(
     *,
@@ -111,6 +124,30 @@ def running_rancher(
             yield Lab(state, server, scheduler, troubles, loop)
         finally:
             asyncio.run_coroutine_threadsafe(server.stop(0.5), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def rancher_on_engine(*, environment: str, state: Path | None = None, seed: Seed = TEST_SEED) -> Iterator[RealLab]:
+    """A lab Rancher whose containers run on the engine of the environment variables, on a free port, in a thread."""
+    from pipeline.lab.rancher.on_engine import Place, RancherOnEngine
+    from pipeline.model.address import EngineAddress
+
+    place = Place(listen=("127.0.0.1", 0), environment=environment, engine=EngineAddress(), state=state)
+    rancher = RancherOnEngine(place, seed)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="lab-rancher")
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(rancher.start(), loop).result()
+        try:
+            yield RealLab(rancher.state, rancher.address)
+        finally:
+            asyncio.run_coroutine_threadsafe(rancher.stop(0.5), loop).result()
+            asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

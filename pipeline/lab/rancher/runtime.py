@@ -9,7 +9,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container as it should run; `config` is the launch config as the API has it."""
+    """One container as it should run; `config` is the launch config as the API has it.
+
+    `network_of` and `volumes_of` are numbers of containers of the same unit.
+    """
 
     number: int
     uuid: str
@@ -21,8 +24,8 @@ class Container:
     unit: str
     config: Mapping[str, Any]
     labels: Mapping[str, str]
-    aliases: tuple[str, ...]
-    network_of: str = ""
+    network_of: int = 0
+    volumes_of: tuple[int, ...] = ()
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     login: tuple[str, str] | None = field(default=None, repr=False)
 

@@ -44,6 +44,26 @@ class ServiceEngine:
         self._store.put(service, state=state, transitioningMessage=None, _failures=0, _retry_at=0)
         self._processes.start(service, steps(service))
 
+    def resume(self, service: Row) -> None:
+        """After a restart of the lab: what was under way goes on from what is there."""
+        steps = {
+            "registering": self._registering,
+            "activating": self._activating,
+            "updating-active": self._reconciling,
+            "updating-inactive": lambda row: self._ending(row, "inactive"),
+            "deactivating": self._deactivating,
+            "upgrading": self._upgrading,
+            "canceling-upgrade": self._canceling,
+            "finishing-upgrade": self._finishing,
+            "rolling-back": self._rolling_back,
+            "restarting": self._reconciling,
+            "removing": self._removing,
+        }.get(service.state)
+        if steps is not None:
+            self._processes.start(service, steps(service))
+        elif service.state == "active" and not self.units.settled(service):
+            self.update(service)
+
     def update(self, service: Row) -> None:
         """The process behind a PUT; which of them it is depends on the state."""
         state = UPDATING[service.state]

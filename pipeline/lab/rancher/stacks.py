@@ -92,6 +92,20 @@ class Stacks:
         self._processes.start(row, steps())
         return 202
 
+    def resume(self, row: Row) -> None:
+        """After a restart of the lab. What an upgrade was given is not kept: it stays until it is cancelled."""
+        steps = {
+            "activating": self._activating,
+            "updating-active": lambda one: self._ending(one, "active"),
+            "erroring": self._erring,
+            "finishing-upgrade": self._finishing,
+            "canceling-upgrade": lambda one: self._ending(one, "canceled-upgrade"),
+            "rolling-back": self._rolling_back,
+            "removing": self._removing,
+        }.get(row.state)
+        if steps is not None:
+            self._processes.start(row, steps(row))
+
     def _check_name(self, name: str, project: int | None, *, but: Row | None = None) -> None:
         check_stack_name(name)
         for row in self._store.rows("stack"):

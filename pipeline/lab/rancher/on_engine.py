@@ -1,0 +1,128 @@
+"""A lab Rancher whose containers run on a Docker engine: its network, its name server, and what it finds again."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.edge.engine import EngineClients, engine_errors, open_engine
+from pipeline.errors import Failed
+from pipeline.lab.rancher.dns import NameServer, upstream_of
+from pipeline.lab.rancher.lab_state import LabState, Seed
+from pipeline.lab.rancher.resolving import Names
+from pipeline.lab.rancher.runtime_docker import DockerRuntime
+from pipeline.lab.rancher.runtime_memory import Faults
+from pipeline.lab.rancher.scheduler import LoopScheduler, Timings
+from pipeline.lab.rancher.server import Server
+from pipeline.lab.rancher.state_file import StateFile
+from pipeline.model.address import EngineAddress
+from pipeline.model.image import LABEL
+from pipeline.platforms.docker_network import ensure_network
+
+TIMINGS = Timings(step=0.05, tick=0.05, retry=2.0)
+_PROJECT = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a lab on an engine listens, whose stacks it runs, and where it keeps its state."""
+
+    listen: tuple[str, int]
+    environment: str
+    engine: EngineAddress
+    state: Path | None = None
+
+
+class RancherOnEngine:
+    """`start` and `stop` run in an event loop. Stopping leaves the containers as they are."""
+
+    def __init__(self, place: Place, seed: Seed) -> None:
+        self._place = place
+        self._seed = seed
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def start(self) -> None:
+        """Raises OSError for an address that cannot be had, Unreachable for an engine that does not answer."""
+        loop = asyncio.get_running_loop()
+        engines, network, gateway = await loop.run_in_executor(None, self._engine)
+        self.runtime = DockerRuntime(engines, network, gateway)
+        self.state = LabState(LoopScheduler(), TIMINGS, self.runtime, Faults(), self._seed)
+        self.runtime.reports = self.state.instances
+        await self._found_again(engines)
+        self._names = NameServer(Names(self.state.store, _PROJECT), upstream_of(Path("/etc/resolv.conf")))
+        await self._names.listen(gateway)
+        self._server = Server(self.state)
+        await self._server.start(*self._place.listen)
+        self._tasks.append(asyncio.ensure_future(self.runtime.watch()))
+
+    async def stop(self, seconds: float) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._server.stop(seconds)
+        self._names.close()
+        if self._file is not None:
+            self._file.save()
+        await self.runtime.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._server.address
+
+    def _engine(self) -> tuple[EngineClients, str, str]:
+        """The engine's clients, the environment's network, and the address at which the host is on it."""
+        address = self._place.engine
+        client = open_engine(address)
+        network = ensure_network(client, address, self._place.environment)
+        with engine_errors(address, f"inspect the network {network}"):
+            configs = client.inspect_network(network)["IPAM"]["Config"]
+        gateway = next((str(one["Gateway"]) for one in configs if one.get("Gateway")), "")
+        if not gateway:
+            raise Failed(f"the network {network} has no gateway", hint=f"Remove it: docker network rm {network}")
+        return EngineClients(client, address), network, gateway
+
+    async def _found_again(self, engines: EngineClients) -> None:
+        """What an earlier lab has left in the state file and on the engine."""
+        self._file = StateFile(self.state.store, self._place.state) if self._place.state is not None else None
+        if self._file is None:
+            return
+        if self._file.load():
+            there = await asyncio.get_running_loop().run_in_executor(None, lambda: _containers(engines))
+            self._adopt(there)
+            self.state.resume()
+        self._file.follow()
+
+    def _adopt(self, there: dict[str, dict[str, Any]]) -> None:
+        store = self.state.store
+        for row in list(store.rows("instance")):
+            found = there.get(row.data["uuid"])
+            if found is None:
+                store.retire(row)
+                continue
+            running = found["State"] == "running"
+            networks = found["NetworkSettings"]["Networks"].values()
+            address = next((str(one["IPAddress"]) for one in networks if one["IPAddress"]), "")
+            container = self.state.instances.container_of(row)
+            self.runtime.adopt(container, found["Id"], address if running else "")
+            leaving = row.state == "removing"
+            store.put(row, state="running" if running else "stopped", primaryIpAddress=address, _then="")
+            if leaving:
+                self.state.instances.remove(row)
+
+
+def _containers(engines: EngineClients) -> dict[str, dict[str, Any]]:
+    """The lab's containers on the engine, by Rancher's uuid."""
+    with engine_errors(engines.address, "list the lab's containers"):
+        found = engines.client.containers(all=True, filters={"label": [f"{LABEL}lab=rancher-container"]})
+    return {one["Labels"].get("io.rancher.container.uuid", ""): one for one in found}
+
+
+def remove_containers(engines: EngineClients, network: str) -> int:
+    """Removes what a lab has left on its network; gives how many containers there were."""
+    found = [one for one in _containers(engines).values() if network in one["HostConfig"].get("NetworkMode", "")]
+    for one in found:
+        with suppress(Failed), engine_errors(engines.address, "remove a container of the lab"):
+            engines.client.remove_container(one["Id"], v=True, force=True)
+    return len(found)
