@@ -9,13 +9,15 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pipeline.errors import BadInput
-from pipeline.model.address import EngineAddress, GatewayAddress, RegistryAddress
+from pipeline.model.address import EngineAddress, GatewayAddress, RancherAddress, RegistryAddress
 from pipeline.model.dialect import Dialect
 from pipeline.model.secret import Secret
 from pipeline.model.settings_file import EnvironmentPart, FilePart
 from pipeline.model.size import parse_size
 
 LOCAL = "local"
+_Endpoint = Callable[[str, str, str], str]
+"""An endpoint's variable, what the file has, and where: what is meant, or BadInput."""
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)?")
 _PORTS = {"http": 80, "https": 443, "tcp": 2375, "ssh": 22}
 _ALIASES = {
@@ -29,8 +31,9 @@ _ALIASES = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All that is set, for one environment. `registry` is where images are pushed, `pulling` the same for the platform
-    that pulls them, `dialect` the gateway's (None: its answers decide), `variables` are the process's, for compose
-    files and secrets; `age_recipients` are the public keys that secrets of a gateway are encrypted for."""
+    that pulls them, `rancher` the server that runs stacks (None: an engine does), `dialect` the gateway's (None: its
+    answers decide), `variables` are the process's, for compose files and secrets; `age_recipients` are the public keys
+    that secrets of a gateway are encrypted for."""
 
     root: str
     services: str
@@ -38,6 +41,7 @@ class Settings:
     driver: str
     build_engine: EngineAddress
     platform_engine: EngineAddress
+    rancher: RancherAddress | None
     gateway: GatewayAddress
     lab_version: Literal["2.8", "3.4", "0.14"]
     dialect: Dialect | None
@@ -99,15 +103,11 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
     build = _engine(get, "")
     admin = endpoint("KONG_ADMIN_URL", part.gateway.admin, "gateway.admin") or _local(local, 8001)
     proxy = endpoint("KONG_PROXY_URL", part.gateway.proxy, "gateway.proxy") or _local(local, 8000)
-    platform_host = endpoint("PLATFORM_DOCKER_HOST", part.platform.host, "platform.host")
-    platform = replace(_engine(get, "PLATFORM_"), host=platform_host)
     return Settings(
         root=root,
         services=file.services,
         environment=environment,
-        driver=part.platform.driver,
         build_engine=build,
-        platform_engine=platform if platform_host or not local else build,
         gateway=_gateway(get, admin, proxy),
         lab_version=part.gateway.lab,
         dialect=None if part.gateway.dialect == "auto" else Dialect(part.gateway.dialect),
@@ -124,6 +124,7 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         pipeline_iid=_number("CI_PIPELINE_IID", get("CI_PIPELINE_IID")),
         variables=variables,
         **_building(file, get),
+        **_platform(get, endpoint, part, environment),
     )
 
 
@@ -145,6 +146,22 @@ def _building(file: FilePart, get: Callable[[str], str]) -> dict[str, Any]:
     }
 
 
+def _platform(
+    get: Callable[[str], str], endpoint: _Endpoint, part: EnvironmentPart, environment: str
+) -> dict[str, Any]:
+    """What runs the environment's stacks. On a laptop a Rancher that the shell knows is not where `local` runs."""
+    local = environment == LOCAL
+    host = endpoint("PLATFORM_DOCKER_HOST", part.platform.host, "platform.host")
+    engine = replace(_engine(get, "PLATFORM_"), host=host)
+    meant = part.platform.url or ("" if local or host else get("RANCHER_URL"))
+    driver = part.platform.driver or ("rancher" if meant else "docker")
+    return {
+        "driver": driver,
+        "platform_engine": engine if host or not local else _engine(get, ""),
+        "rancher": _rancher(get, endpoint, part, environment) if driver == "rancher" else None,
+    }
+
+
 def _engine(get: Callable[[str], str], prefix: str) -> EngineAddress:
     return EngineAddress(
         host=get(f"{prefix}DOCKER_HOST"),
@@ -163,6 +180,36 @@ def _gateway(get: Callable[[str], str], admin: str, proxy: str) -> GatewayAddres
         client_key=get("KONG_CLIENT_KEY"),
         ca_cert=get("KONG_CA_CERT"),
         proxy_ca_cert=get("KONG_PROXY_CA_CERT"),
+    )
+
+
+def _rancher(get: Callable[[str], str], endpoint: _Endpoint, part: EnvironmentPart, environment: str) -> RancherAddress:
+    """The server, told by its origin and what stands before /v1 or /v2-beta; the path may name the project as well."""
+    url = endpoint("RANCHER_URL", part.platform.url, "platform.url")
+    found = re.fullmatch(r"(?P<base>https?://[^?#]*?)/*(?:/v(?:1|2-beta)(?:/projects/(?P<project>[^/?#]+))?.*)?", url)
+    if found is None:
+        raise BadInput(
+            f"the environment {environment!r} has no Rancher server" + (f": {_clean(url)!r} is no URL" if url else ""),
+            hint="Set RANCHER_URL, or platform.url of the environment in invoke.yaml: https://rancher.example.com.",
+        )
+    if "@" in urlsplit(url).netloc:
+        raise BadInput(
+            f"the address of Rancher holds a key: {_clean(url)}",
+            hint="Take it out, and set RANCHER_ACCESS_KEY and RANCHER_SECRET_KEY.",
+        )
+    in_file, given = part.platform.project, get("RANCHER_PROJECT")
+    if in_file and given and in_file != given:
+        raise BadInput(
+            f"RANCHER_PROJECT names {given}, but invoke.yaml has {in_file} at "
+            f"pipeline.environments.{environment}.platform.project",
+            hint="Unset RANCHER_PROJECT (is it another environment's?), or change the file.",
+        )
+    return RancherAddress(
+        url=found["base"],
+        project=given or in_file or found["project"] or "",
+        access_key=get("RANCHER_ACCESS_KEY"),
+        secret_key=Secret(get("RANCHER_SECRET_KEY")),
+        ca_cert=get("RANCHER_CA_CERT"),
     )
 
 

@@ -44,3 +44,19 @@ class RegistryAddress:
     prefix: str = ""
     user: str = ""
     password: Secret = NO_SECRET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RancherAddress:
+    """Where a Rancher 1.6 server's API is, up to what stands before `/v2-beta`, and which of its projects (id or name)
+    is meant; empty for the only one that the key may see. `ca_cert` is the one CA that its certificate may come from.
+    """
+
+    url: str
+    project: str = ""
+    access_key: str = ""
+    secret_key: Secret = NO_SECRET
+    ca_cert: str = ""
+
+    def __str__(self) -> str:
+        return self.url

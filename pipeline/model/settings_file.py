@@ -17,10 +17,14 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class PlatformPart(_Part, frozen=True, kw_only=True):
-    """Which platform runs an environment's stacks; `host` is a Docker engine's address, empty for the local one."""
+    """Which platform runs an environment's stacks. `host` is a Docker engine's address, empty for the local one; `url`
+    is a Rancher server's, `project` the id or the name of one of its projects (empty for the only one). An empty
+    `driver` is told by what is given."""
 
-    driver: Literal["docker"] = "docker"
+    driver: Literal["", "docker", "rancher"] = ""
     host: str = ""
+    url: str = ""
+    project: str = ""
 
 
 class GatewayPart(_Part, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,6 +49,36 @@ class Port(_Part, frozen=True, kw_only=True):
     address: str = ""
 
 
+class RancherHealth(_Part, frozen=True, kw_only=True):
+    """What Rancher asks a container over the network; without a request line, a connection is enough. Milliseconds."""
+
+    port: int
+    request_line: str = ""
+    interval: int = 2000
+    response_timeout: int = 2000
+    initializing_timeout: int = 60000
+    reinitializing_timeout: int = 60000
+    healthy_threshold: int = 2
+    unhealthy_threshold: int = 3
+    strategy: Literal["none", "recreate", "recreateOnQuorum"] = "recreate"
+    quorum: int = 0
+
+
+class RancherPart(_Part, frozen=True, kw_only=True):
+    """What only Rancher is told of a service: rancher-compose.yml and the labels of the compose file. One that is a
+    sidekick is started with each container of `sidekick_of`."""
+
+    health: RancherHealth | None = None
+    batch_size: int = 1
+    interval_millis: int = 2000
+    start_first: bool = True
+    metadata: dict[str, Any] = {}
+    retain_ip: bool = False
+    drain_timeout_ms: int = 0
+    milli_cpu_reservation: int = 0
+    sidekick_of: str = ""
+
+
 class StackService(_Part, frozen=True, kw_only=True):
     """One compose service. Texts of `environment` may hold secret marks (model.interpolate), nothing else may."""
 
@@ -88,6 +118,7 @@ class StackService(_Part, frozen=True, kw_only=True):
     log_driver: str = ""
     log_options: dict[str, str] = {}
     health: HealthCheck | None = None
+    rancher: RancherPart | None = None
 
 
 class Definition(_Part, frozen=True, kw_only=True):
@@ -132,7 +163,7 @@ class Stack:
 class FoundContainer:
     """A container of a stack as the platform reports it; `created` in seconds since 1970 by the platform's clock,
     `digest` of the definition that it was made from. One that runs `once` is done when it has exited with 0; a listing
-    knows no exit code but 0 (1 stands for all others)."""
+    knows no exit code but 0 (1 stands for all others). `note` is the platform's own word on why it is not there yet."""
 
     id: str
     name: str
@@ -145,6 +176,7 @@ class FoundContainer:
     exit_code: int = 0
     once: bool = False
     ports: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
     @property
     def done(self) -> bool:

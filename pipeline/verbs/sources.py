@@ -13,7 +13,7 @@ from pipeline.model.definition import define, facts_unknown, make_stack, secrets
 from pipeline.model.image import Recipe, plan_recipes
 from pipeline.model.interpolate import Lookup, secret_mark
 from pipeline.model.secret import Secret
-from pipeline.model.stack import Stack
+from pipeline.model.stack import Definition, Stack
 from pipeline.wiring import Session, Work
 
 
@@ -73,6 +73,9 @@ def stack_of(session: Session, work: Work, artifact: Artifact) -> Stack:
     definition = define(work.manifest, compose, scales, built, work.release.facts)
     any_release = _compose(session, work, facts_unknown())
     same = define(work.manifest, any_release, scales, sources, facts_unknown())
+    if session.settings.rancher is not None:
+        definition = _for_rancher(session, work, definition, work.release.facts)
+        same = _for_rancher(session, work, same, facts_unknown())
     return make_stack(
         work.release, definition, sameness=same.digest(), images=artifact.images, actor=session.settings.actor
     )
@@ -122,6 +125,20 @@ def _scales(work: Work) -> Mapping[str, int]:
     if not path.exists():
         return {}
     return parse_scales(read_file(path, hint="Mend or remove it."), file=_shown(work, path.name))
+
+
+def _for_rancher(session: Session, work: Work, definition: Definition, facts: Mapping[str, str]) -> Definition:
+    from pipeline.model.rancher_compose import Files, for_rancher, parse_rancher
+
+    path = work.folder / work.manifest.pipeline.rancher_compose
+    files = Files(compose=_compose_name(work), rancher=_shown(work, path.name))
+    text = read_file(path, hint="Mend or remove it.") if path.exists() else b""
+    parts = parse_rancher(text, file=files.rancher, lookup=_lookup(session, work, facts))
+    for name in parts.keys() - {service.name for service in definition.services}:
+        raise BadInput(
+            f"{files.rancher}: services.{name} is not in {files.compose}", hint="Mend its name, or take it out."
+        )
+    return for_rancher(work.manifest, definition, parts, files)
 
 
 def _lookup(session: Session, work: Work, facts: Mapping[str, str]) -> Lookup:
