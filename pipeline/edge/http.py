@@ -30,10 +30,12 @@ _CHUNK = 1 << 16
 class Access:
     """Where an HTTP API answers and what opens it. Files are PEM; with a `ca_file` no other CA is trusted.
 
-    A user and a password in the URL are sent as basic authentication and never shown.
+    A user and a password in the URL are sent as basic authentication and never shown. `variables` is how the names of
+    the environment variables begin that name the files: for messages.
     """
 
     url: str
+    variables: str = "KONG"
     token: Secret = _NO_TOKEN
     token_header: str = ""
     ca_file: str = ""

@@ -84,7 +84,7 @@ class RancherClient:
                 )
             marker = following
 
-    def every(self, kind: str, row: type[Row], **filters: str) -> list[Row]:
+    def every(self, kind: str, row: type[Row], /, **filters: str) -> list[Row]:
         """All that matches, as one list."""
         return [one for page in self.pages(kind, row, filters) for one in page]
 
@@ -223,10 +223,16 @@ class RancherClient:
 def access_of(address: RancherAddress) -> Access:
     """The keys as a header that no message and no log shows."""
     if not address.access_key or not address.secret_key:
-        return Access(url=address.url, ca_file=address.ca_cert)
+        return Access(url=address.url, variables="RANCHER", ca_file=address.ca_cert)
     pair = f"{address.access_key}:{address.secret_key.reveal()}"
     token = Secret(f"Basic {b64encode(pair.encode()).decode()}")
-    return Access(url=address.url, token=token, token_header="Authorization", ca_file=address.ca_cert)  # noqa: S106 - a header's name
+    return Access(
+        url=address.url,
+        variables="RANCHER",
+        token=token,
+        token_header="Authorization",  # noqa: S106 - a header's name
+        ca_file=address.ca_cert,
+    )
 
 
 class _Pagination(msgspec.Struct):

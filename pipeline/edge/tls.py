@@ -17,7 +17,7 @@ def tls_context(access: Access) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise BadInput(
             f"the file {access.ca_file} holds no certificate of a CA",
-            hint="Name the PEM file of the CA that signed the server's certificate (KONG_CA_CERT).",
+            hint=f"Name the PEM file of the CA that signed the server's certificate ({access.variables}_CA_CERT).",
         ) from error
     if access.client_cert:
         _show(context, access)
@@ -29,8 +29,8 @@ def tls_failure(error: ssl.SSLError, access: Access) -> Lost:
     if isinstance(error, ssl.SSLCertVerificationError):
         words = f"certificate verify failed: {error.verify_message}"
         if access.ca_file:
-            return Untrusted(words, hint=f"{access.ca_file} (KONG_CA_CERT) should be its CA; no other is trusted.")
-        return Untrusted(words, hint="Name the CA of the server (KONG_CA_CERT); no other is trusted then.")
+            return Untrusted(words, hint=f"{access.ca_file} ({access.variables}_CA_CERT) should be its CA; no other is trusted.")
+        return Untrusted(words, hint=f"Name the CA of the server ({access.variables}_CA_CERT); no other is trusted then.")
     told = (error.reason or "").replace("_", " ").lower()
     words = "it ended the TLS handshake" + (f": {told}" if told and not isinstance(error, ssl.SSLEOFError) else "")
     if access.client_cert:
