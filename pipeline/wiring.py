@@ -85,7 +85,8 @@ class Session:
         branch = self.variables.get("CI_COMMIT_REF_NAME", "")
         environment = choose_environment(file, flag=self.choice.environment, branch=branch, in_ci=in_ci(self.variables))
         settings = make_settings(file, root=str(self.root), environment=environment, variables=self.variables)
-        self.console.mask((settings.registry.password, settings.pulling.password, settings.gateway.token))
+        secrets = [settings.registry.password, settings.pulling.password, settings.gateway.token]
+        self.console.mask(secrets + ([settings.rancher.secret_key] if settings.rancher else []))
         return settings
 
     @cached_property
@@ -173,6 +174,11 @@ class Session:
     def platform(self) -> Platform:
         return self._platform.platform
 
+    @property
+    def steady(self) -> float:
+        """Seconds for which a stack has to stay healthy before it counts as that."""
+        return self._platform.steady
+
     @cached_property
     def records(self) -> Records:
         return self._platform.records
@@ -184,7 +190,7 @@ class Session:
     @cached_property
     def _platform(self) -> PlatformDrivers:
         self.require_environment()
-        return PlatformDrivers(self.settings, self._engine)
+        return PlatformDrivers(self.settings, self._engine, self.clock)
 
     @cached_property
     def gateway(self) -> Gateway:

@@ -8,25 +8,40 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress
+from pipeline.model.clock import Clock
 from pipeline.settings import LOCAL, Settings
 
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from pipeline.edge.rancher_client import RancherClient
     from pipeline.lab.container import LabGateway
     from pipeline.ledgers.base import Leases, Records
     from pipeline.platforms.base import Platform
+
+_STEADY_SECONDS = 5.0
 
 
 class PlatformDrivers:
     """The drivers of one environment's platform, each opened when it is first asked for."""
 
-    def __init__(self, settings: Settings, engine: Callable[[EngineAddress], APIClient]) -> None:
+    def __init__(self, settings: Settings, engine: Callable[[EngineAddress], APIClient], clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._engine = engine
+
+    @property
+    def steady(self) -> float:
+        """Seconds for which a stack that is healthy has to stay so: a Rancher calls a service active that flaps."""
+        return _STEADY_SECONDS if self._settings.rancher else 0.0
 
     @cached_property
     def platform(self) -> Platform:
+        if self._settings.rancher:
+            from pipeline.platforms.rancher import RancherPlatform
+
+            settings = self._settings
+            return RancherPlatform(self._rancher, settings.environment, settings.pulling, clock=self._clock)
         from pipeline.platforms.docker import DockerPlatform
 
         settings = self._settings
@@ -34,6 +49,10 @@ class PlatformDrivers:
 
     @cached_property
     def records(self) -> Records:
+        if self._settings.rancher:
+            from pipeline.ledgers.rancher import RancherRecords
+
+            return RancherRecords(self._rancher, self._settings.environment, self._clock)
         from pipeline.ledgers.docker import DockerRecords
 
         return DockerRecords(self._client, self._settings.platform_engine, self._settings.environment)
@@ -41,6 +60,10 @@ class PlatformDrivers:
     @cached_property
     def leases(self) -> Leases:
         """With a client of its own: a lease is renewed in the background, and one connection serves one thread."""
+        if self._settings.rancher:
+            from pipeline.ledgers.rancher import RancherLeases
+
+            return RancherLeases(self._rancher, self._settings.environment, self._clock)
         from pipeline.edge.engine import open_engine
         from pipeline.ledgers.docker import DockerLeases
 
@@ -60,6 +83,16 @@ class PlatformDrivers:
             proxy=settings.gateway.proxy,
             kong_version=settings.lab_version,
         )
+
+    @cached_property
+    def _rancher(self) -> RancherClient:
+        """One for all of them: it has as many connections as threads ask at a time."""
+        from pipeline.edge.rancher_project import open_rancher
+
+        address = self._settings.rancher
+        if address is None:
+            raise BadInput("the environment's platform is no Rancher", hint="Set platform.driver: rancher.")
+        return open_rancher(address, clock=self._clock)
 
     @cached_property
     def _client(self) -> APIClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,7 +29,8 @@ class EventStream:
 
     def __init__(self, client: RancherClient) -> None:
         """Raises StreamEnded when it cannot be opened."""
-        self._socket = _opened(client, f"{client.scope}{_EVENTS}")
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(_opened(client, f"{client.scope}{_EVENTS}"))
 
     def waiting(self) -> list[bytes]:
         """The frames that have come since the last call. Raises StreamEnded."""
@@ -45,7 +47,7 @@ class EventStream:
             found.append(frame.encode() if isinstance(frame, str) else frame)
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
 
 def log_frames(client: RancherClient, url: str, token: str) -> Iterator[bytes]:
@@ -59,15 +61,14 @@ def log_frames(client: RancherClient, url: str, token: str) -> Iterator[bytes]:
         socket = _opened(client, f"{urlsplit(url).path}?token={token}")
     except StreamEnded as error:
         raise Failed(f"{client.url} did not open a log: {error}", hint="Run this again.") from error
-    try:
+    with socket:
         while True:
-            frame = socket.recv()
+            try:
+                frame = socket.recv()
+            except ConnectionClosed:
+                return
             content = frame.encode() if isinstance(frame, str) else frame
             yield content[3:] if content[:3] in (b"00 ", b"01 ", b"02 ") else content
-    except ConnectionClosed:
-        return
-    finally:
-        socket.close()
 
 
 def _opened(client: RancherClient, target: str) -> ClientConnection:

@@ -11,7 +11,7 @@ from pipeline.errors import Failed, PipelineError, Refused
 from pipeline.model.clock import Clock, Deadline
 from pipeline.model.release import DIRTY
 from pipeline.model.secret import Secret
-from pipeline.model.stack import Definition, FoundContainer, FoundStack, Stack
+from pipeline.model.stack import UNKNOWN_EXIT, Definition, FoundContainer, FoundStack, Stack
 from pipeline.platforms.base import Platform
 
 _POLL_SECONDS = 0.2
@@ -48,13 +48,15 @@ class DeployPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """A deployment that is to be made, in at most `timeout` seconds. `finished`: an earlier one of this very stack was
-    finished, so that requests may be going to it, and what runs of it stays when this one fails."""
+    finished, so that requests may be going to it, and what runs of it stays when this one fails. `steady`: seconds for
+    which a healthy stack has to stay so, where what the platform says of it lags behind."""
 
     stack: Stack
     decided: DeployPlan
     secrets: Mapping[str, Secret]
     timeout: float
     finished: bool = False
+    steady: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,7 @@ def deploy(
     before = platform.observe(stack.name)
     try:
         platform.start(stack, attempt.secrets)
-        _wait_until_ready(stack, platform, Deadline(clock, attempt.timeout), tell)
+        _wait_until_ready(attempt, platform, Deadline(clock, attempt.timeout), tell)
     except BaseException as error:
         _clean_up(attempt, platform, before, error, tell)
         raise
@@ -135,7 +137,7 @@ def judge(definition: Definition, digest: str, found: FoundStack | None) -> tupl
         return "waiting", f"{missing} containers to be there"
     waiting = [one for one in containers if one.state == "starting"]
     if waiting:
-        return "waiting", ", ".join(f"{one.compose_service} to become healthy" for one in waiting)
+        return "waiting", ", ".join(dict.fromkeys(map(_awaited, waiting)))
     return "ready", ""
 
 
@@ -166,7 +168,8 @@ def _runs_the_same(found: FoundStack, stack: Stack) -> bool:
     return found.sameness == stack.sameness and found.serves and len(found.containers) == _count(stack.definition)
 
 
-def _wait_until_ready(stack: Stack, platform: Platform, deadline: Deadline, tell: Callable[[str], None]) -> None:
+def _wait_until_ready(attempt: Attempt, platform: Platform, deadline: Deadline, tell: Callable[[str], None]) -> None:
+    stack = attempt.stack
     digest = stack.definition.digest()
     ready_with: float | None = None
     told = ""
@@ -178,7 +181,7 @@ def _wait_until_ready(stack: Stack, platform: Platform, deadline: Deadline, tell
         if verdict == "ready":
             ready_with = deadline.left if ready_with is None else ready_with
             probed = any(container.state == "healthy" for container in _of_definition(found, digest))
-            if probed or ready_with - deadline.left >= _STABLE_SECONDS:
+            if ready_with - deadline.left >= max(attempt.steady, 0.0 if probed else _STABLE_SECONDS):
                 return
             why = "it to stay up"
         else:
@@ -194,6 +197,11 @@ def _wait_until_ready(stack: Stack, platform: Platform, deadline: Deadline, tell
         deadline.pause(_POLL_SECONDS)
 
 
+def _awaited(container: FoundContainer) -> str:
+    note = f" ({container.note})" if container.note else ""
+    return f"{container.compose_service} to become healthy{note}"
+
+
 def _failure(container: FoundContainer) -> str:
     name = container.compose_service
     if container.state == "stopped" and not container.done:
@@ -201,7 +209,8 @@ def _failure(container: FoundContainer) -> str:
     if container.state == "unhealthy":
         return f"{name} is unhealthy"
     if container.restarts >= _TOO_MANY_RESTARTS:
-        return f"{name} was restarted {container.restarts} times, it exits with {container.exit_code}"
+        code = f", it exits with {container.exit_code}" if container.exit_code != UNKNOWN_EXIT else ""
+        return f"{name} was restarted {container.restarts} times{code}"
     return ""
 
 

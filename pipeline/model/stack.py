@@ -28,6 +28,9 @@ class HealthCheck(_Part, frozen=True, kw_only=True):
     start_period: float = 0.0
 
 
+UNKNOWN_EXIT = -1
+"""The exit code of a container on a platform that does not tell it."""
+
 NO_HEALTH = HealthCheck(test=("NONE",))
 """Switches off what the image has."""
 

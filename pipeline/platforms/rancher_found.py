@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.model.rancher import PRIMARY, ContainerRow, Launch, Marks, ServiceRow, StackRow, service_of
-from pipeline.model.stack import FoundContainer, FoundStack, State
+from pipeline.model.stack import UNKNOWN_EXIT, FoundContainer, FoundStack, State
 
 _NUMBER = re.compile(r"[-_]([0-9]+)$")
 _PORT = re.compile(r"(?:(?P<address>[0-9.]+):)?(?P<outside>[0-9]+):(?P<inside>[0-9]+)(?:/(?P<protocol>tcp|udp))?")
@@ -101,6 +101,7 @@ def _container(service: ServiceRow, launch: str, row: ContainerRow) -> FoundCont
         created=row.created,
         digest=row.marks.definition,
         restarts=max(0, (row.start_count or 0) - 1),
+        exit_code=0 if once else UNKNOWN_EXIT,
         once=once,
         ports=tuple(_ports(row.ports or ())),
         note=row.note or service.note,
@@ -114,7 +115,8 @@ def _missing(stack: StackRow, service: ServiceRow, config: Launch, place: Place)
         name=f"{stack.name}-{middle}-{place.number}",
         compose_service=place.launch,
         image=(config.image_uuid or "").removeprefix("docker:"),
-        state="stopped" if service.state in _RESTING else "starting",
+        # A service that was just created is inactive for a moment; one that was stopped keeps its containers.
+        state="starting",
         created=service.created,
         digest=config.marks.definition,
         once=config.marks.once == "true",

@@ -59,6 +59,7 @@ def deploy_one(session: Session, work: Work, force: bool) -> bool:
             decided=decided,
             secrets=secrets,
             timeout=session.settings.deploy_timeout,
+            steady=session.steady,
             finished=decided.outcome is flow.Outcome.COMPLETED and _was_finished(session, stack),
         )
         deployment = flow.deploy(attempt, session.platform, clock=session.clock, tell=tell, go_on=held.check)

@@ -56,7 +56,7 @@ def _findings(session: Session) -> Iterator[Finding]:
     yield _look("BuildKit", lambda: _buildkit(session))
     if not session.settings.environment:
         return
-    yield _look("platform", lambda: f"{len(session.platform.stacks())} stacks of {session.settings.environment}")
+    yield _look("platform", lambda: _platform(session))
     yield _look("records", lambda: f"{len(session.records.all())}")
     gateway = _look("gateway", lambda: _gateway(session))
     yield gateway
@@ -80,6 +80,16 @@ def _engine(session: Session) -> str:
         version = client.version()
     client.close()
     return f"{address}, version {version['Version']}, API {version['ApiVersion']}"
+
+
+def _platform(session: Session) -> str:
+    settings = session.settings
+    where = (
+        f"Rancher at {settings.rancher}, project {settings.rancher.project or 'the only one'}, "
+        if settings.rancher
+        else ""
+    )
+    return f"{where}{len(session.platform.stacks())} stacks of {settings.environment}"
 
 
 def _buildkit(session: Session) -> str:

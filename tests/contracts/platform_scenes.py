@@ -20,6 +20,7 @@ from pipeline.model.stack import Definition, HealthCheck, Stack, StackService
 from pipeline.platforms.base import Platform
 from pipeline.platforms.docker import DockerPlatform
 from pipeline.platforms.memory import Behaviour, MemoryEngine, MemoryPlatform
+from pipeline.platforms.names import container_name
 from tests.conftest import SteppingClock
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class Scene(Protocol):
     environment: str
     clock: Clock
 
+    def need(self, what: str) -> None:
+        """Skips the test where the platform has nothing like it."""
+
     def platform(self, environment: str = "") -> Platform: ...
 
     def fitted(self, wanted: Stack) -> Stack: ...
@@ -66,7 +70,8 @@ class Scene(Protocol):
 
     def volumes(self) -> set[str]: ...
 
-    def occupy(self, name: str) -> None: ...
+    def occupy(self, wanted: Stack) -> str:
+        """Makes what has the stack's name and is somebody else's; how it is told of."""
 
     def occupy_port(self) -> int: ...
 
@@ -91,6 +96,11 @@ def fitted(wanted: Stack, environment: str, image: str) -> Stack:
     return replace(wanted, environment=environment, definition=definition, labels=labels)
 
 
+def first_name(wanted: Stack) -> str:
+    """Of the first container that an engine would be asked for."""
+    return container_name(wanted, wanted.definition.services[0], 1, wanted.definition.digest())
+
+
 @dataclass
 class MemoryScene:
     """Containers that begin with `exits` in their command exit; those with `never` in their health never get well."""
@@ -113,8 +123,13 @@ class MemoryScene:
     def volumes(self) -> set[str]:
         return set(self.engine.volumes)
 
-    def occupy(self, name: str) -> None:
+    def need(self, what: str) -> None:
+        return
+
+    def occupy(self, wanted: Stack) -> str:
+        name = first_name(wanted)
         self.engine.foreign.add(name)
+        return f"there is a container {name}"
 
     def occupy_port(self) -> int:
         self.engine.taken.add(8080)
@@ -173,9 +188,14 @@ class EngineScene:
         listed = self.client.volumes(filters={"label": f"{LABEL}environment={self.environment}"})
         return {volume["Name"] for volume in listed["Volumes"] or ()}
 
-    def occupy(self, name: str) -> None:
+    def need(self, what: str) -> None:
+        return
+
+    def occupy(self, wanted: Stack) -> str:
+        name = first_name(wanted)
         self.client.create_container(self.image, command=["true"], name=name)
         self.foreign.append(name)
+        return f"there is a container {name}"
 
     def occupy_port(self) -> int:
         config = self.client.create_host_config(port_bindings={80: ("127.0.0.1", 0)})
