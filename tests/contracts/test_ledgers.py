@@ -1,4 +1,4 @@
-"""What records and leases do, in memory and on the real engine."""
+"""What records and leases do, in memory, on the real engine and on a lab Rancher."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from pipeline.errors import Refused
 from pipeline.ledgers.base import Leases, Records
 from pipeline.ledgers.docker import DockerLeases, DockerRecords
 from pipeline.ledgers.memory import MemoryLeases, MemoryRecords
+from pipeline.ledgers.rancher import RancherLeases, RancherRecords
 from pipeline.model.record import Record, lease_name
 from tests.conftest import SteppingClock
 from tests.contracts.platform_scenes import HERE, EngineScene
+from tests.contracts.rancher_scene import RancherScene, rancher_scene
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -66,10 +68,28 @@ class EnginePlace(EngineScene):
         time.sleep(seconds)
 
 
-@pytest.fixture(params=["memory", pytest.param("engine", marks=pytest.mark.engine)])
+class RancherPlace:
+    def __init__(self, scene: RancherScene) -> None:
+        self.scene = scene
+
+    def leases(self) -> Leases:
+        return RancherLeases(self.scene.client(), self.scene.environment, self.scene.clock)
+
+    def records(self) -> Records:
+        return RancherRecords(self.scene.client(), self.scene.environment, self.scene.clock)
+
+    def pass_time(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@pytest.fixture(params=["memory", "rancher", pytest.param("engine", marks=pytest.mark.engine)])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     if request.param == "memory":
         yield MemoryPlace()
+        return
+    if request.param == "rancher":
+        with rancher_scene() as scene:
+            yield RancherPlace(scene)
         return
     found = EnginePlace(request.getfixturevalue("engine_client"), "", SteppingClock())
     try:
