@@ -13,8 +13,12 @@ def open_rancher(address: RancherAddress, *, clock: Clock) -> RancherClient:
     """A client whose project is found, by one request. Raises BadInput where the key does not see it, or sees several
     and none is named."""
     client = RancherClient(address, clock=clock)
-    found = [project for project in client.projects(Project) if not project.going]
-    client.project = choose_project(found, address).id
+    try:
+        found = [project for project in client.projects(Project) if not project.going]
+        client.project = choose_project(found, address).id
+    except BaseException:
+        client.close()
+        raise
     return client
 
 
