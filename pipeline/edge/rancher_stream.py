@@ -10,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 from pipeline.edge.tls import tls_context
 from pipeline.edge.http import Lost, header_value
 from pipeline.edge.rancher_client import RancherClient, access_of
-from pipeline.errors import Failed
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -53,14 +52,16 @@ class EventStream:
 def log_frames(client: RancherClient, url: str, token: str) -> Iterator[bytes]:
     """The parts of a container's log, without the two digits that tell the stream, until the server ends it.
 
-    `url` is the server's word: its host may be another than the one that we reach, so that its path alone is used.
+    `url` is the server's word: its host may be another than the one that we reach, so that its path alone is used. One
+    that cannot be opened (its host is gone) says so in one line: it must not hide the others'.
     """
     from websockets.exceptions import ConnectionClosed
 
     try:
         socket = _opened(client, f"{urlsplit(url).path}?token={token}")
     except StreamEnded as error:
-        raise Failed(f"{client.url} did not open a log: {error}", hint="Run this again.") from error
+        yield f"(the server did not open this log: {error})".encode()
+        return
     with socket:
         while True:
             try:

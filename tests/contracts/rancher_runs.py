@@ -15,6 +15,7 @@ from pipeline.flows import deploy as flow
 from pipeline.flows.lease import holding
 from pipeline.lab.rancher.running import Lab
 from pipeline.ledgers.rancher import RancherLeases, RancherRecords
+from pipeline.model.clock import Clock
 from pipeline.model.record import Record
 from pipeline.model.stack import RancherHealth, RancherPart, Stack
 from pipeline.platforms.rancher import RancherPlatform
@@ -52,8 +53,12 @@ def release(version: str, *, scale: int = 1, name: str = "cities-master", **envi
         service("proxy", scale=scale, environment={"version": version}, rancher=RancherPart(interval_millis=100)),
         service("logs", scale=scale, rancher=RancherPart(sidekick_of="proxy")),
     )
-    wanted = fitted(stack(*services, name=name), "stage", f"cities:{version}")
-    return replace(wanted, version=version, labels=dict(wanted.labels) | {"pipeline.version": version})
+    return versioned(stack(*services, name=name), version)
+
+
+def versioned(wanted: Stack, version: str) -> Stack:
+    """With an image, a version and a sameness of its own."""
+    return fitted(replace(wanted, version=version, sameness=f"of {version}"), "stage", f"cities:{version}")
 
 
 def run(
@@ -64,19 +69,21 @@ def run(
     done: bool = False,
     timeout: float = 60.0,
     tell: Callable[[str], None] = lambda _: None,
+    clock: Clock | None = None,
 ) -> int:
-    """A whole deployment as the verb does it; how many requests it made."""
-    client = Mortal(address_of(lab), clock=lab)
+    """A whole deployment as the verb does it, in the lab's time; how many requests it made."""
+    time = clock or lab
+    client = Mortal(address_of(lab), clock=time)
     client.project = "1a5"
     client.last, client.done = last, done
-    platform = RancherPlatform(client, "stage", NOWHERE, clock=lab)
-    leases, records = RancherLeases(client, "stage", lab), RancherRecords(client, "stage", lab)
+    platform = RancherPlatform(client, "stage", NOWHERE, clock=time)
+    leases, records = RancherLeases(client, "stage", time), RancherRecords(client, "stage", time)
     try:
-        with holding(leases, LEASE, holder="a test", clock=lab, tell=tell, wait=90.0) as held:
+        with holding(leases, LEASE, holder="a test", clock=time, tell=tell, wait=90.0) as held:
             decided = flow.plan(wanted, platform.stacks(), force=False)
             if decided.changes:
                 attempt = flow.Attempt(stack=wanted, decided=decided, secrets={}, timeout=timeout, steady=5.0)
-                flow.deploy(attempt, platform, clock=lab, tell=tell, go_on=held.check)
+                flow.deploy(attempt, platform, clock=time, tell=tell, go_on=held.check)
                 records.append(Record(verb="deploy", service="cities", environment="stage", stack=wanted.name))
         return client.made
     finally:
