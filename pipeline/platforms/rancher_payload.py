@@ -120,7 +120,8 @@ def defined(found: Mapping[str, Any]) -> dict[str, list[str]]:
         told = json.loads(text) if text else {}
     except ValueError:
         told = {}
-    return empty | {key: value for key, value in told.items() if key in empty and isinstance(value, list)}
+    given = told if isinstance(told, dict) else {}
+    return empty | {key: value for key, value in given.items() if key in empty and isinstance(value, list)}
 
 
 def _fields(stack: Stack, service: StackService) -> dict[str, Any]:
