@@ -258,3 +258,64 @@ def test_the_gateways_dialect_is_left_to_its_answers_unless_it_is_named() -> Non
     assert make("stage").dialect is None
     assert make("stage", named).dialect is Dialect.APIS
     assert "gateway.dialect" in refusal("stage", {"environments": {"stage": {"gateway": {"dialect": "x"}}}}).what
+
+
+RANCHER = {"environments": {"stage": {"platform": {"driver": "rancher", "url": "https://rancher.example:8443"}}}}
+
+
+def test_a_rancher_is_where_the_file_or_a_variable_says_and_its_keys_come_from_variables() -> None:
+    keys = {"STAGE_RANCHER_ACCESS_KEY": "key", "RANCHER_SECRET_KEY": "hunter2", "RANCHER_CA_CERT": "/ca.pem"}
+
+    by_file = make("stage", RANCHER, RANCHER_PROJECT="Default", **keys)
+    by_variable = make("review/one", {"environments": {"review/one": {}}}, RANCHER_URL="http://rancher:8080/", **keys)
+
+    assert by_file.driver == by_variable.driver == "rancher"
+    assert by_file.rancher is not None
+    assert (by_file.rancher.url, by_file.rancher.project) == ("https://rancher.example:8443", "Default")
+    assert (by_file.rancher.access_key, by_file.rancher.secret_key) == ("key", Secret("hunter2"))
+    assert by_file.rancher.ca_cert == "/ca.pem"
+    assert by_variable.rancher is not None
+    assert (by_variable.rancher.url, by_variable.rancher.project) == ("http://rancher:8080", "")
+    assert "hunter2" not in repr(by_file)
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "project"),
+    [
+        ("http://rancher:8080/v2-beta", "http://rancher:8080", ""),
+        ("http://rancher:8080/v1", "http://rancher:8080", ""),
+        ("http://rancher:8080/v2-beta/projects/1a5", "http://rancher:8080", "1a5"),
+        ("http://rancher:8080/v2-beta/projects/1a5/schemas", "http://rancher:8080", "1a5"),
+        ("http://proxy/rancher//", "http://proxy/rancher", ""),
+    ],
+)
+def test_the_address_of_a_rancher_is_taken_as_its_users_write_it(url: str, base: str, project: str) -> None:
+    found = make("stage", {"environments": {"stage": {}}}, RANCHER_URL=url).rancher
+
+    assert found is not None
+    assert (found.url, found.project) == (base, project)
+
+
+def test_a_laptops_own_environment_runs_on_its_engine_whatever_rancher_the_shell_knows() -> None:
+    assert make(RANCHER_URL="http://rancher:8080").rancher is None
+    assert make("stage", RANCHER_URL="http://rancher:8080").rancher is None
+
+
+def test_another_rancher_than_the_files_is_refused() -> None:
+    assert "RANCHER_URL names http://other" in refusal("stage", RANCHER, RANCHER_URL="http://other").what
+    named = {"environments": {"stage": {"platform": {"url": "http://r", "project": "Stage"}}}}
+    assert "RANCHER_PROJECT names Production" in refusal("stage", named, RANCHER_PROJECT="Production").what
+
+
+def test_a_rancher_without_an_address_is_asked_for() -> None:
+    told = refusal("stage", {"environments": {"stage": {"platform": {"driver": "rancher"}}}})
+
+    assert "'stage' has no Rancher server" in told.what
+    assert "RANCHER_URL" in told.hint
+
+
+def test_a_key_in_the_address_of_a_rancher_is_refused_and_not_shown() -> None:
+    told = refusal("stage", {"environments": {"stage": {}}}, RANCHER_URL="http://key:hunter2@rancher:8080")
+
+    assert "hunter2" not in told.what + told.hint
+    assert "RANCHER_SECRET_KEY" in told.hint
