@@ -179,19 +179,21 @@ def doctor(c: Context, environment: str | None = None, json: bool = False, jq: s
     return go.doctor(environment, json=json, jq=jq)
 
 
-@task(name="up", help={"environment": ENVIRONMENT})
+@task(name="up", help={"environment": ENVIRONMENT, "rancher": "start a small Rancher 1.6 as well"})
 @verb
-def lab_up(c: Context, environment: str | None = None) -> int:
+def lab_up(c: Context, environment: str | None = None, rancher: bool = False) -> int:
     """Start the lab gateway: a small Kong to practise on, in front of this environment's containers."""
     from pipeline.verbs import lab as go
 
-    return go.up(environment)
+    return go.up(environment, rancher=rancher)
 
 
-@task(name="down", help={"environment": ENVIRONMENT, "state": "remove the gateway's state as well"})
+@task(
+    name="down", help={"environment": ENVIRONMENT, "state": "remove what they remember as well, and Rancher's stacks"}
+)
 @verb
 def lab_down(c: Context, environment: str | None = None, state: bool = False) -> int:
-    """Stop the lab gateway; its state is kept unless --state."""
+    """Stop the lab gateway and the lab Rancher; their state is kept unless --state."""
     from pipeline.verbs import lab as go
 
     return go.down(environment, state=state)
@@ -200,7 +202,7 @@ def lab_down(c: Context, environment: str | None = None, state: bool = False) ->
 @task(name="status", help={"environment": ENVIRONMENT, "json": JSON})
 @verb
 def lab_status(c: Context, environment: str | None = None, json: bool = False) -> int:
-    """Tell whether the lab gateway runs, and where."""
+    """Tell whether the lab gateway and the lab Rancher run, and where."""
     from pipeline.verbs import lab as go
 
     return go.status(environment, json=json)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pipeline.edge.engine import EngineClients
     from pipeline.gateways.base import Front, Gateway, GatewayByUri, Restorer
     from pipeline.gateways.kong.any_kong import AnyKong
-    from pipeline.lab.container import LabGateway
+    from pipeline.lab.gateway_container import LabGateway
+    from pipeline.lab.rancher_container import LabRancher
     from pipeline.ledgers.base import Leases, Records
     from pipeline.platforms.base import Platform
 
@@ -223,6 +224,10 @@ class Session:
     @cached_property
     def lab(self) -> LabGateway:
         return self._platform.lab
+
+    @property
+    def lab_rancher(self) -> LabRancher:
+        return self._platform.lab_rancher
 
     def _engine(self, address: EngineAddress) -> APIClient:
         """One client per engine: the one that builds is often the one that runs stacks."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from pipeline.edge.rancher_client import RancherClient
-    from pipeline.lab.container import LabGateway
+    from pipeline.lab.gateway_container import LabGateway
+    from pipeline.lab.rancher_container import LabRancher
     from pipeline.ledgers.base import Leases, Records
     from pipeline.platforms.base import Platform
 
@@ -72,7 +73,7 @@ class PlatformDrivers:
 
     @cached_property
     def lab(self) -> LabGateway:
-        from pipeline.lab.container import LabGateway
+        from pipeline.lab.gateway_container import LabGateway
 
         settings = self._settings
         return LabGateway(
@@ -83,6 +84,14 @@ class PlatformDrivers:
             proxy=settings.gateway.proxy,
             kong_version=settings.lab_version,
         )
+
+    @cached_property
+    def lab_rancher(self) -> LabRancher:
+        from pipeline.lab.rancher_container import LabRancher
+
+        settings = self._settings
+        url = settings.rancher.url if settings.rancher is not None else ""
+        return LabRancher(self._client, settings.platform_engine, settings.environment, url=url)
 
     @cached_property
     def _rancher(self) -> RancherClient:

@@ -1,4 +1,4 @@
-"""lab: a gateway to practise on, on this machine."""
+"""lab: a gateway and a Rancher to practise on, on this machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pipeline
 from pipeline.builders.base import Making, Sought
-from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
+from pipeline.edge.http import Access, HttpFront
+from pipeline.errors import BadInput, Failed, PipelineError, Refused, Unreachable
+from pipeline.model.check import Question
 from pipeline.model.clock import Deadline
 from pipeline.model.image import COMPOSE_SERVICE_LABEL, SERVICE_LABEL, BuiltImage, Recipe
 from pipeline.verbs.report import print_document
@@ -16,30 +18,38 @@ _IMAGE = "invoke-pipeline"
 _START_SECONDS = 30.0
 
 
-def up(environment: str | None) -> int:
+def up(environment: str | None, *, rancher: bool) -> int:
     session = open_session((), environment)
     name = session.require_environment()
     tell = session.console.teller("lab")
     image = _image(session, _recipe(session))
-    changed = session.lab.up(image.id)
+    if rancher:
+        started = session.lab_rancher.up(image.id)
+        _wait_for_rancher(session)
+        tell(f"the Rancher of {name} {_done(started)}: RANCHER_URL={session.lab_rancher.url}, without a key")
+    changed = session.lab.up(image.id, with_rancher=rancher or session.lab_rancher.state().running)
     _wait(session)
     state = session.lab.state()
-    tell(f"the gateway of {name} {'is up' if changed else 'was up already'}, for practice and local work only")
+    tell(f"the gateway of {name} {_done(changed)}, for practice and local work only")
     tell(f"admin {state.admin}, proxy {state.proxy}")
     return 0
 
 
 def down(environment: str | None, *, state: bool) -> int:
     session = open_session((), environment)
+    rancher = session.lab_rancher.down(state=state)
     there = session.lab.down(state=state)
     kept = "its state is gone" if state else "its state is kept"
     session.console.tell(f"lab: {f'stopped, {kept}' if there else 'was not up'}")
+    if rancher:
+        stacks = "its stacks are gone" if state else "its stacks run on"
+        session.console.tell(f"lab: the Rancher stopped, {stacks}")
     return 0
 
 
 def status(environment: str | None, *, json: bool) -> int:
     session = open_session((), environment)
-    found = session.lab.state()
+    found, rancher = session.lab.state(), session.lab_rancher.state()
     document = {
         "schema_version": 1,
         "environment": found.environment,
@@ -48,10 +58,26 @@ def status(environment: str | None, *, json: bool) -> int:
         "image": found.image,
         "admin": found.admin,
         "proxy": found.proxy,
+        "rancher": {
+            "running": rancher.running,
+            "container": rancher.container,
+            "image": rancher.image,
+            "url": rancher.url,
+        },
     }
-    line = f"{found.container}: {'runs' if found.running else 'does not run'}, admin {found.admin}, proxy {found.proxy}"
-    print_document(session, document, [line], json=json, jq="")
+    lines = [f"{found.container}: {_runs(found.running)}, admin {found.admin}, proxy {found.proxy}"]
+    if rancher.image:
+        lines.append(f"{rancher.container}: {_runs(rancher.running)}, {rancher.url}")
+    print_document(session, document, lines, json=json, jq="")
     return 0
+
+
+def _done(changed: bool) -> str:
+    return "is up" if changed else "was up already"
+
+
+def _runs(running: bool) -> str:
+    return "runs" if running else "does not run"
 
 
 def _image(session: Session, recipe: Recipe) -> BuiltImage:
@@ -98,5 +124,26 @@ def _wait(session: Session) -> None:
                 raise Failed(
                     f"the lab gateway does not answer after {_START_SECONDS:g} s: {error.what}",
                     hint="Its last words are above; `invoke lab.down lab.up` starts it anew.",
+                ) from error
+        deadline.pause(0.1)
+
+
+def _wait_for_rancher(session: Session) -> None:
+    deadline = Deadline(session.clock, _START_SECONDS)
+    lab = session.lab_rancher
+    front = HttpFront(Access(url=lab.url), clock=session.clock)
+    while True:
+        try:
+            if front.ask(Question(method="GET", path="/ping", headers={}), timeout=5).status == 200:
+                return
+            raise Refused(
+                f"something else than the lab Rancher answers at {lab.url}", hint="RANCHER_URL chooses another port."
+            )
+        except Unreachable as error:
+            if deadline.passed or not lab.state().running:
+                session.console.tell(lab.last_words())
+                raise Failed(
+                    f"the lab Rancher does not answer after {_START_SECONDS:g} s: {error.what}",
+                    hint="Its last words are above; `invoke lab.down lab.up --rancher` starts it anew.",
                 ) from error
         deadline.pause(0.1)

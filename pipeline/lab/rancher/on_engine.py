@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.edge.engine import EngineClients, engine_errors, open_engine
 from pipeline.errors import Failed
+from pipeline.lab.container import host_address
 from pipeline.lab.rancher.dns import NameServer, upstream_of
 from pipeline.lab.rancher.lab_state import LabState, Seed
 from pipeline.lab.rancher.resolving import Names
@@ -76,12 +77,7 @@ class RancherOnEngine:
         address = self._place.engine
         client = open_engine(address)
         network = ensure_network(client, address, self._place.environment)
-        with engine_errors(address, f"inspect the network {network}"):
-            configs = client.inspect_network(network)["IPAM"]["Config"]
-        gateway = next((str(one["Gateway"]) for one in configs if one.get("Gateway")), "")
-        if not gateway:
-            raise Failed(f"the network {network} has no gateway", hint=f"Remove it: docker network rm {network}")
-        return EngineClients(client, address), network, gateway
+        return EngineClients(client, address), network, host_address(client, address, network)
 
     async def _found_again(self, engines: EngineClients) -> None:
         """What an earlier lab has left in the state file and on the engine."""
