@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -25,12 +26,30 @@ PENDING = 2
 def verb(body: Callable[..., int | None]) -> Callable[..., None]:
     """Ends the process as docs/contract.md says; a verb gives 0 (or nothing), or 2 for pending changes."""
 
+    def begun(*args: Any, **flags: Any) -> int | None:
+        if environment := environment_of_chain(sys.argv[1:], body.__name__.replace("_", ".", 1)):
+            from pipeline.wiring import open_session
+
+            open_session((), environment)
+        return body(*args, **flags)
+
     @functools.wraps(body)
     def run(*args: Any, **flags: Any) -> None:
-        if code := outcome(functools.partial(body, *args, **flags)):
+        if code := outcome(functools.partial(begun, *args, **flags)):
             raise Exit(code=code)
 
     return run
+
+
+def environment_of_chain(words: Sequence[str], task: str) -> str:
+    """The environment that one task of a chain names for all: in `invoke build deploy register -e stage` Invoke tells
+    the first two nothing of it, and they would build and deploy for another one. Empty where none or several are named.
+    """
+    after = list(words[words.index(task) + 1 :]) if task in words else []
+    named = {word.partition("=")[2] for word in after if word.startswith("--environment=")}
+    named |= {word[2:].removeprefix("=") for word in after if word.startswith("-e") and len(word) > len("-e")}
+    named |= {value for flag, value in itertools.pairwise(after) if flag in ("-e", "--environment")}
+    return named.pop() if len(named) == 1 else ""
 
 
 def outcome(body: Callable[[], int | None]) -> int:
