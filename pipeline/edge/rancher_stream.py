@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from pipeline.edge.tls import tls_context
 from pipeline.edge.http import Lost, header_value
 from pipeline.edge.rancher_client import RancherClient, access_of
+from pipeline.edge.tls import tls_context
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection

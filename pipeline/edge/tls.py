@@ -28,9 +28,10 @@ def tls_failure(error: ssl.SSLError, access: Access) -> Lost:
     """What ended a connection, in words that name what to look at."""
     if isinstance(error, ssl.SSLCertVerificationError):
         words = f"certificate verify failed: {error.verify_message}"
+        variable = f"{access.variables}_CA_CERT"
         if access.ca_file:
-            return Untrusted(words, hint=f"{access.ca_file} ({access.variables}_CA_CERT) should be its CA; no other is trusted.")
-        return Untrusted(words, hint=f"Name the CA of the server ({access.variables}_CA_CERT); no other is trusted then.")
+            return Untrusted(words, hint=f"{access.ca_file} ({variable}) should be its CA; no other is trusted.")
+        return Untrusted(words, hint=f"Name the CA of the server ({variable}); no other is trusted then.")
     told = (error.reason or "").replace("_", " ").lower()
     words = "it ended the TLS handshake" + (f": {told}" if told and not isinstance(error, ssl.SSLEOFError) else "")
     if access.client_cert:
