@@ -70,8 +70,7 @@ class Restoration:
         if self.refused:
             names = ", ".join(step.label for step in self.refused[:5])
             return Failed(
-                f"{len(self.refused)} credentials were not restored, their secrets are known to their owners only: "
-                f"{names}; {self.summary()}",
+                f"not restored, because only their owners know their secrets: {names}; {self.summary()}",
                 hint="Set the variable that is named for each to a new secret and run it again: it is issued anew.",
             )
         return None

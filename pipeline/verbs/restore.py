@@ -49,6 +49,8 @@ def restore(c: Context, file: str | None, environment: str | None, *, latest: bo
     if not flags.force:
         found = session.gateway.identity()
         flow.refuse_other_environment(of, tag_word(target), found.environments)
+    if plan.pending:
+        session.restorer.require_writable()
     if checks_only(c, check):
         return _show(session, plan)
     manner = flow.Manner(keep_going=flags.keep_going, transactional=flags.transactional)
@@ -120,5 +122,6 @@ def _show(session: Session, plan: RestorePlan) -> int:
     for step in plan.refused:
         session.console.tell(str(step))
     if not plan.pending:
-        session.console.tell("the gateway is as the file says")
-    return PENDING if plan.pending else 0
+        rest = f" but for {len(plan.refused)} that cannot be restored" if plan.refused else ""
+        session.console.tell(f"the gateway is as the file says{rest}")
+    return PENDING if plan.pending or plan.refused else 0

@@ -14,8 +14,10 @@ import pyrage
 import pytest
 import yaml
 
+from tests.contracts.test_gateways_recorded import Answer, Replay, replay
 from tests.contracts.whole_gateways import Draft, Open, open_lab, secrets_of, steady
 
+__all__ = ["replay"]
 TAGS = ["pipeline", "env.local", "service.a"]
 S, R, C, K, B = (f"00000000-0000-4000-8000-00000000000{number}" for number in range(5))
 DRAFTS: list[Draft] = [
@@ -139,11 +141,14 @@ def test_a_hashed_password_is_refused_until_a_new_one_is_given(scene: Scene) -> 
     scene.opened.wipe()
 
     refused = scene.invoke("restore", "gateway.sh", **secret)
+    checked = scene.invoke("restore", "gateway.sh", "--check", **secret)
     issued = scene.invoke("restore", "gateway.sh", KONG_SECRET_BASIC_AUTH_ANN_00000000="new", **secret)
     again = scene.invoke("restore", "gateway.sh", **secret)
 
     assert refused.returncode == 1
     assert "refused 1" in refused.stderr
+    assert checked.returncode == 2
+    assert "the gateway is as the file says but for 1 that cannot be restored" in checked.stderr
     assert "KONG_SECRET_BASIC_AUTH_ANN_00000000" in refused.stderr
     assert (issued.returncode, again.returncode) == (0, 0), issued.stderr
     assert "created 1" in issued.stderr
@@ -263,6 +268,22 @@ def test_a_restore_without_a_file_says_what_to_name(words: tuple[str, ...], scen
         "error: no file was named to restore from",
         "next:  `invoke restore FILE`, or `invoke restore --latest` for the newest one in artifacts/.",
     ]
+
+
+@pytest.mark.parametrize("words", [(), ("--check",)])
+def test_a_kong_without_a_database_is_refused_before_anything_is_planned_aloud(
+    words: tuple[str, ...], scene: Scene, replay: Replay
+) -> None:
+    scene.invoke("dump", "--output", "gateway.sh")
+    replay.answers["GET /"] = Answer(body={"version": "2.8.5", "configuration": {"database": "off"}})
+    for listing in ("services?size=1000", "routes?size=1000", "services?size=1000&tags=pipeline"):
+        replay.answers[f"GET /{listing}"] = Answer(body={"data": [], "next": None})
+
+    done = scene.invoke("restore", "gateway.sh", *words, **scene.secret | {"KONG_ADMIN_URL": replay.url})
+
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 2
+    assert "runs without a database" in done.stderr
 
 
 def test_help_after_the_task_is_help_and_no_file(scene: Scene) -> None:
