@@ -18,6 +18,7 @@ from pipeline.gateways.kong.references import Key, all_referred, dangling
 from pipeline.gateways.kong.stored import to_entities
 from pipeline.model.kinds import KINDS, Kind, is_known
 from pipeline.model.made_up import membership_id
+from pipeline.model.plain_fields import wants_schema
 from pipeline.model.route import Entity, Excluded, GatewayIdentity, GatewayState
 from pipeline.model.secret_fields import Marks, schema_marks
 
@@ -54,7 +55,8 @@ class _Reading:
 
 def read_state(admin: AdminClient) -> GatewayState:
     """Everything, consistent in itself, sorted. Requests: `GET /`, `GET /endpoints`, one listing per kind, upstream and
-    consumer group, one more for each further thousand, and one schema for each plugin in use that has texts to judge.
+    consumer group, one more for each further thousand, and one schema for each plugin in use whose configuration has
+    texts in fields that are not known to be plain (model/plain_fields.py).
 
     A reference to what was not listed means that someone wrote meanwhile: all is read anew. The same one found again
     is a fault of the gateway's, and its entity is left away by name. Failed when the gateway does not hold still,
@@ -220,7 +222,7 @@ def _of_no_kind(admin: AdminClient, name: str) -> _Part | None:
 
 
 class _Schemas:
-    """What the server's schemas call secret, for each plugin that has texts in its configuration; each asked once."""
+    """What the server's schemas call secret, of each plugin that has texts which may be; each asked once."""
 
     def __init__(self, admin: AdminClient) -> None:
         self._admin = admin
@@ -231,21 +233,13 @@ class _Schemas:
         new: dict[str, None] = {}
         for one in plugins:
             name = str(one.get("name"))
-            if name not in self._known and name not in new and _has_text(one.get("config")):
+            if name not in self._known and name not in new and wants_schema(name, one.get("config")):
                 new[name] = None
         if new:
             with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="dump") as pool:
                 schemas = pool.map(lambda name: self._admin.find("schemas", "plugins", name), new)
                 self._known |= {name: schema_marks(schema) for name, schema in zip(new, schemas, strict=True)}
         return self._known
-
-
-def _has_text(value: object) -> bool:
-    if isinstance(value, str):
-        return bool(value)
-    if isinstance(value, dict):
-        return any(map(_has_text, value.values()))
-    return any(map(_has_text, value)) if isinstance(value, list) else False
 
 
 def _member(kind: Kind, parent: str, found: Fields) -> Entity:
