@@ -35,7 +35,9 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def note(self) -> str:
         """The server's word on what it is doing, where it says more than that it does."""
         message = " ".join((self.transitioning_message or "").split())
-        return "" if message == "In Progress" else message
+        # The server puts a reason in brackets.
+        whole = message[1:-1] if message.startswith("(") and message.endswith(")") else message
+        return "" if whole == "In Progress" else whole
 
 
 class Project(_Row, frozen=True, kw_only=True):
