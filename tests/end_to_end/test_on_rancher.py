@@ -1,0 +1,157 @@
+"""Stacks on Rancher as a user types it: the lab Rancher's real containers, real requests through the lab gateway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import forget_routes
+from tests.end_to_end.estate import Environment, Estate, ask, free_port
+from tests.end_to_end.load import under_load
+
+pytestmark = pytest.mark.engine
+
+IN_PLACE = """
+version: '2'
+services:
+  proxy:
+    upgrade_strategy: {start_first: true, interval_millis: 500}
+"""
+
+
+@pytest.fixture(scope="module")
+def rancher() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def environment(rancher: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    """With a lab gateway and a lab Rancher that run."""
+    found = Environment()
+    lab = Estate(tmp_path_factory.mktemp("lab"), found)
+    lab.variables["RANCHER_URL"] = rancher
+    try:
+        ran = lab.invoke("lab.up", "--rancher")
+        assert ran.code == 0, ran
+        yield found
+    finally:
+        lab.invoke("lab.down", "--state")
+        found.destroy()
+
+
+@pytest.fixture
+def estate(environment: Environment, rancher: str, tmp_path: Path) -> Iterator[Estate]:
+    made = Estate(tmp_path, environment)
+    made.variables["RANCHER_URL"] = rancher
+    yield made
+    made.stop()
+    forget_routes(environment)
+    for stack in listed(estate_url(made), "stacks"):
+        ask(f"{estate_url(made)}/v2-beta/projects/1a5/stacks/{stack['id']}", "DELETE")
+
+
+def estate_url(estate: Estate) -> str:
+    return estate.variables["RANCHER_URL"]
+
+
+def listed(url: str, kind: str) -> list[dict[str, Any]]:
+    return list(ask(f"{url}/v2-beta/projects/1a5/{kind}?limit=-1")[1]["data"])
+
+
+def stacks(estate: Estate) -> set[str]:
+    names = {str(stack["name"]) for stack in listed(estate_url(estate), "stacks")}
+    return {name for name in names if not name.startswith("pipeline-ledger")}
+
+
+def use_in_place(estate: Estate) -> None:
+    (estate.service / "rancher-compose.yml").write_text(IN_PLACE)
+    estate.manifest(strategy="in-place")
+
+
+def test_a_release_on_rancher_is_served_and_told_of_by_every_task(estate: Estate) -> None:
+    ran = estate.invoke("build", "deploy", "register", HELLO_TOKEN="hunter2-hunter2")
+
+    assert ran.code == 0, ran
+    assert estate.ask(method="OPTIONS")[1]["stack"] == estate.stack
+    assert estate.ask("/secret") == (200, {"length": len("hunter2-hunter2")})
+    assert "hunter2" not in ran.err
+    status = json.loads(estate.invoke("status", "--json").out)["stacks"]
+    assert [(one["stack"], one["state"], one["serves"]) for one in status] == [(estate.stack, "healthy", [estate.uri])]
+    logs = estate.invoke("logs", HELLO_TOKEN="hunter2-hunter2")
+    assert "| hello with a token: [secret]" in logs.out, logs
+    assert f"Rancher at {estate_url(estate)}" in estate.invoke("doctor").out
+    assert "nothing is being changed" in estate.invoke("lock").out
+
+
+def test_running_it_again_changes_nothing(estate: Estate) -> None:
+    estate.invoke("release")
+    before = {one["uuid"] for one in listed(estate_url(estate), "containers")}
+
+    ran = estate.invoke("release")
+
+    assert ran.code == 0, ran
+    assert "already runs as defined" in ran.err
+    assert {one["uuid"] for one in listed(estate_url(estate), "containers")} == before
+
+
+def test_a_change_is_served_beside_the_old_stack_on_the_same_data(estate: Estate) -> None:
+    estate.invoke("release")
+    first = estate.stack
+    starts = estate.ask()[1]["starts"]
+
+    estate.behave("well again")
+    ran = estate.invoke("build", "deploy", "register")
+
+    assert ran.code == 0, ran
+    assert estate.ask() == (200, {"says": "well again", "starts": starts + 1})
+    assert stacks(estate) == {first, estate.stack}
+
+
+def test_a_release_that_does_not_get_well_goes_again_with_its_reason_and_the_old_one_serves(estate: Estate) -> None:
+    estate.invoke("release")
+    first = estate.stack
+    estate.behave("sick")
+
+    ran = estate.invoke("build", "deploy")
+
+    assert ran.code == 1, ran
+    assert f"{estate.stack} was not healthy after 30 s" in ran.err or f"{estate.stack} does not run" in ran.err
+    assert "| hello with a token:" in ran.err
+    assert stacks(estate) == {first}
+    assert estate.ask()[0] == 200
+
+
+def test_an_upgrade_in_place_loses_no_request(estate: Estate) -> None:
+    use_in_place(estate)
+    assert estate.invoke("release").code == 0
+    first = estate.sha8
+
+    def upgrade() -> None:
+        estate.behave("well, and newer")
+        ran = estate.invoke("build", "deploy", "register")
+        assert ran.code == 0, ran
+
+    load = under_load(estate, rate=100, seconds=20, work=upgrade)
+
+    assert load.failed == {}
+    assert load.versions.keys() == {first, estate.sha8}
+    assert stacks(estate) == {"hello-master"}
+    assert [one["state"] for one in listed(estate_url(estate), "containers") if one["stackId"]] == ["running"]
+    assert estate.ask()[1]["says"] == "well, and newer"
+
+
+def test_an_upgrade_in_place_that_does_not_get_well_is_rolled_back(estate: Estate) -> None:
+    use_in_place(estate)
+    estate.invoke("release")
+    before = [one["uuid"] for one in listed(estate_url(estate), "containers")]
+    estate.behave("sick")
+
+    ran = estate.invoke("build", "deploy")
+
+    assert ran.code == 1, ran
+    assert [one["uuid"] for one in listed(estate_url(estate), "containers")] == before
+    assert estate.ask()[1]["says"] == "well"
