@@ -64,9 +64,9 @@ class RancherOnEngine:
             task.cancel()
         await self._server.stop(seconds)
         self._names.close()
-        if self._file is not None:
-            self._file.save()
         await self.runtime.close()
+        if self._file is not None:
+            await self._file.close()
 
     @property
     def address(self) -> tuple[str, int]:

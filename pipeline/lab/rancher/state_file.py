@@ -21,6 +21,7 @@ class StateFile:
         self._store = store
         self._path = path
         self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Future[None] | None = None
 
     def load(self) -> bool:
         """Whether there was a state. Raises BadInput for a file that is none."""
@@ -48,22 +49,40 @@ class StateFile:
         """Writes whenever something changes, from now on."""
         self._store.listeners.append(self._changed)
 
-    def save(self) -> None:
+    async def close(self) -> None:
+        """Writes what is not written yet."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        rows = [[row.table, row.kind, row.number, row.project, row.data] for row in self._store.all()]
-        fresh = self._path.with_suffix(".new")
-        with open(fresh, "w", opener=_private, encoding="utf-8") as file:
-            json.dump({"format": _FORMAT, "rows": rows}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        if self._writing is not None:
+            await self._writing
+        self._write(self._encoded())
 
     def _changed(self, row: Row) -> None:
         del row
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_PAUSE, self.save)
+            self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._save)
+
+    def _save(self) -> None:
+        if self._writing is not None and not self._writing.done():
+            self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._save)
+            return
+        self._timer = None
+        content = self._encoded()
+        # A disk may take seconds, and the name server lives in this loop.
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, content))
+
+    def _encoded(self) -> bytes:
+        rows = [[row.table, row.kind, row.number, row.project, row.data] for row in self._store.all()]
+        return json.dumps({"format": _FORMAT, "rows": rows}).encode()
+
+    def _write(self, content: bytes) -> None:
+        fresh = self._path.with_suffix(".new")
+        with open(fresh, "wb", opener=_private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
 
 
 def _private(path: str, flags: int) -> int:
