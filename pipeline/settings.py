@@ -51,6 +51,7 @@ class Settings:
     deploy_timeout: float
     verify_timeout: float
     settle: float
+    grace: float
     build_args: Mapping[str, str]
     builder: Literal["auto", "classic", "buildkit"]
     build_cache: Literal["", "inline", "registry"]
@@ -115,9 +116,7 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         pulling=_registry(file, get, "CI_DEPLOY" if get("CI_DEPLOY_USER") else "CI_REGISTRY"),
         hosts=tuple(get("KONG_TARGET_HOST").replace(",", " ").split()),
         upstream=part.upstream,
-        deploy_timeout=part.deploy_timeout,
-        verify_timeout=part.verify_timeout,
-        settle=part.settle,
+        **_times(part),
         in_ci=in_ci(variables),
         actor=get("GITLAB_USER_LOGIN") or get("USER") or "unknown",
         pipeline_url=get("CI_PIPELINE_URL"),
@@ -131,6 +130,11 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
 def in_ci(variables: Mapping[str, str]) -> bool:
     """Whether this is a GitLab job: GitLab sets GITLAB_CI in every one."""
     return _is_on(variables.get("GITLAB_CI", ""))
+
+
+def _times(part: EnvironmentPart) -> dict[str, Any]:
+    """How long things may take or have to last, in seconds."""
+    return {name: getattr(part, name) for name in ("deploy_timeout", "verify_timeout", "settle", "grace")}
 
 
 def _building(file: FilePart, get: Callable[[str], str]) -> dict[str, Any]:

@@ -40,7 +40,9 @@ class GatewayPart(_Part, frozen=True, kw_only=True):
 
 class EnvironmentPart(_Part, frozen=True, kw_only=True):
     """One environment. Seconds: `deploy_timeout` for a stack to become healthy, `verify_timeout` for the gateway to
-    answer as expected. `upstream`: what the gateway is told, the stack's name on the network or a published port."""
+    answer as expected, `settle` that nothing is stopped after its last route left it. `grace`: how long prune keeps,
+    stopped, what a route has left. `upstream`: what the gateway is told, the stack's name on the network or a
+    published port."""
 
     platform: PlatformPart = PlatformPart()
     gateway: GatewayPart = GatewayPart()
@@ -48,6 +50,7 @@ class EnvironmentPart(_Part, frozen=True, kw_only=True):
     deploy_timeout: float = 300.0
     verify_timeout: float = 30.0
     settle: float = 15.0
+    grace: float = 3600.0
 
 
 class FilePart(_Part, frozen=True, kw_only=True):
