@@ -14,11 +14,12 @@ from pipeline.settings import LOCAL, Settings
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from pipeline.edge.engine import EngineClients
     from pipeline.edge.rancher_client import RancherClient
     from pipeline.lab.gateway_container import LabGateway
     from pipeline.lab.rancher_container import LabRancher
     from pipeline.ledgers.base import Leases, Records
-    from pipeline.platforms.base import Platform
+    from pipeline.platforms.base import Platform, Upkeep
 
 _STEADY_SECONDS = 5.0
 
@@ -49,14 +50,29 @@ class PlatformDrivers:
         return DockerPlatform(self._client, settings.platform_engine, settings.environment, settings.pulling)
 
     @cached_property
+    def upkeep(self) -> Upkeep:
+        """With a client for each thread: stacks are stopped and removed several at a time."""
+        from pipeline.platforms.docker_upkeep import DockerUpkeep
+
+        return DockerUpkeep(self._clients, self._settings.environment)
+
+    @cached_property
     def records(self) -> Records:
+        return self.records_of(self._settings.environment)
+
+    def records_of(self, environment: str) -> Records:
+        """Those of another environment on the same platform, to be read."""
         if self._settings.rancher:
             from pipeline.ledgers.rancher import RancherRecords
 
-            return RancherRecords(self._rancher, self._settings.environment, self._clock)
+            return RancherRecords(self._rancher, environment, self._clock)
         from pipeline.ledgers.docker import DockerRecords
 
-        return DockerRecords(self._client, self._settings.platform_engine, self._settings.environment)
+        return DockerRecords(self._client, self._settings.platform_engine, environment)
+
+    def end_upkeep(self) -> None:
+        """Lets the connections go that its threads opened."""
+        self._clients.close()
 
     @cached_property
     def leases(self) -> Leases:
@@ -104,7 +120,17 @@ class PlatformDrivers:
         return open_rancher(address, clock=self._clock)
 
     @cached_property
+    def _clients(self) -> EngineClients:
+        from pipeline.edge.engine import EngineClients
+
+        return EngineClients(None, self._address)
+
+    @cached_property
     def _client(self) -> APIClient:
+        return self._engine(self._address)
+
+    @cached_property
+    def _address(self) -> EngineAddress:
         settings = self._settings
         if settings.in_ci and settings.environment != LOCAL and not settings.platform_engine.host:
             # The job's own engine is where images are built; it ends with the job, and its stacks with it.
@@ -112,4 +138,4 @@ class PlatformDrivers:
                 f"the environment {settings.environment!r} has no platform",
                 hint="Set PLATFORM_DOCKER_HOST, or platform.host of the environment in invoke.yaml.",
             )
-        return self._engine(settings.platform_engine)
+        return settings.platform_engine

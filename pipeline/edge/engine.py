@@ -50,10 +50,11 @@ def open_engine(address: EngineAddress) -> APIClient:
 
 class EngineClients:
     """Clients of one engine, one for each thread that asks: docker-py's are not for several. `client` is the calling
-    thread's; the others open with a thread's first question and are closed together."""
+    thread's, where it has one; the others open with a thread's first question and are closed together."""
 
-    def __init__(self, client: APIClient, address: EngineAddress) -> None:
+    def __init__(self, client: APIClient | None, address: EngineAddress) -> None:
         self.address = address
+        self._given = client
         self._own = threading.local()
         self._own.client = client
         self._opened: list[APIClient] = []
@@ -67,9 +68,11 @@ class EngineClients:
         return found
 
     def close(self) -> None:
-        """Closes what it opened itself, once the threads have ended."""
+        """Closes what it opened itself, once the threads have ended; whoever asks again gets a new one."""
         while self._opened:
             self._opened.pop().close()
+        self._own = threading.local()
+        self._own.client = self._given
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pipeline.errors import BadInput
-from pipeline.model.image import LABEL
+from pipeline.model.image import LABEL, PIN_LABEL
 from pipeline.model.stack import NO_HEALTH, HealthCheck, Mount, Port
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
@@ -73,7 +73,7 @@ def as_labels(value: object, at: Place) -> dict[str, str]:
     """Any but this toolkit's own, by which it tells its containers from others'."""
     labels = as_map(value, at)
     for name in labels:
-        if name.startswith(LABEL):
+        if name.startswith(LABEL) and name != PIN_LABEL:
             raise wrong(at, f"has {name!r}", f"Labels that start with {LABEL} are this toolkit's.")
     return labels
 

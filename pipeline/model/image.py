@@ -23,6 +23,8 @@ BRANCH_LABEL = LABEL + "branch"
 COMMIT_LABEL = LABEL + "commit"
 FINGERPRINT_LABEL = LABEL + "fingerprint"
 SOURCES_LABEL = LABEL + "sources"
+PIN_LABEL = LABEL + "keep"
+"""On a container: prune keeps its stack."""
 DOCKER_IO = "docker.io"
 OCI_LABEL = "org.opencontainers.image."
 

@@ -166,7 +166,8 @@ class Stack:
 class FoundContainer:
     """A container of a stack as the platform reports it; `created` in seconds since 1970 by the platform's clock,
     `digest` of the definition that it was made from. One that runs `once` is done when it has exited with 0; a listing
-    knows no exit code but 0 (1 stands for all others). `note` is the platform's own word on why it is not there yet."""
+    knows no exit code but 0 (1 stands for all others). `image` is an id, `image_name` what it was asked for by; `note`
+    is the platform's own word on why it is not there yet."""
 
     id: str
     name: str
@@ -179,6 +180,7 @@ class FoundContainer:
     exit_code: int = 0
     once: bool = False
     ports: tuple[tuple[str, str], ...] = ()
+    image_name: str = ""
     note: str = ""
 
     @property
@@ -188,7 +190,8 @@ class FoundContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStack:
-    """A stack as the platform has it; the facts as its labels say."""
+    """A stack as the platform has it; the facts as its labels say, or as the record of its adoption does (`adopted`).
+    `pinned`: a label of its own asks to keep it."""
 
     name: str
     service: str
@@ -198,6 +201,15 @@ class FoundStack:
     version: str
     sameness: str
     containers: tuple[FoundContainer, ...]
+    subject: str = ""
+    author: str = ""
+    pinned: bool = False
+    adopted: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether anything of it is running: what a stop would end."""
+        return any(container.state != "stopped" for container in self.containers)
 
     @property
     def state(self) -> State:

@@ -1,10 +1,11 @@
-"""The port to a platform: stacks are found, started, observed, explained and removed."""
+"""The ports to a platform: stacks are found, started, observed, explained and removed; and put away for a while."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from pipeline.model.inventory import FoundImage, Inventory
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack
 
@@ -30,3 +31,29 @@ class Platform(Protocol):
 
     def explain(self, name: str) -> tuple[str, ...]:
         """Lines for people on why a stack is not well: states, exit codes, the last output of its health checks."""
+
+
+class Upkeep(Protocol):
+    """What is put away in an environment, and what else lies on its platform. Every method may be called by several
+    threads at once, and may raise Unreachable, and Failed with the reason."""
+
+    def inventory(self) -> Inventory:
+        """All that is there beside the environment's stacks, in one listing pass to its real end. Reads only."""
+
+    def stop(self, containers: Sequence[FoundContainer]) -> None:
+        """Stops the containers in their grace time and leaves them there. A second call changes nothing; missing ones
+        are not an error."""
+
+    def resume(self, containers: Sequence[FoundContainer]) -> None:
+        """Starts stopped containers as they were made, in this order, and does not wait for health. A second call
+        changes nothing. Raises Failed for one that is gone."""
+
+    def remove(self, containers: Sequence[FoundContainer]) -> None:
+        """As Platform.remove."""
+
+    def remove_image(self, image: FoundImage) -> bool:
+        """Removes it with all of its names, and tells whether it is gone: one that a container has stays, as does one
+        that this platform cannot remove. Missing ones are not an error."""
+
+    def space(self) -> int:
+        """Bytes that images take on the platform, each layer once; 0 where that cannot be told. Reads only."""

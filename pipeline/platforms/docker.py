@@ -11,9 +11,10 @@ from pipeline.edge.engine import engine_errors, is_conflict, is_missing, seconds
 from pipeline.edge.streams import merged_lines
 from pipeline.errors import Failed, PipelineError, Refused
 from pipeline.model.address import EngineAddress, RegistryAddress
-from pipeline.model.image import LABEL, parse_reference
+from pipeline.model.image import LABEL, PIN_LABEL, parse_reference
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack, StackService
+from pipeline.platforms.docker_ending import find_container, remove_container
 from pipeline.platforms.docker_network import ensure_network
 from pipeline.platforms.docker_payload import container_payload, found_container, state_of
 from pipeline.platforms.names import container_name, volume_name, volumes_of
@@ -21,7 +22,6 @@ from pipeline.platforms.names import container_name, volume_name, volumes_of
 if TYPE_CHECKING:
     from docker import APIClient
 
-_STOP_SECONDS = 10
 _HEALTH_OUTPUT = 500
 
 
@@ -79,14 +79,7 @@ class DockerPlatform:
 
     def remove(self, containers: Sequence[FoundContainer]) -> None:
         for container in containers:
-            try:
-                self._stop(container)
-                with engine_errors(self._address, f"remove the container {container.name}"):
-                    self._client.remove_container(container.id, v=True, force=True)
-            except PipelineError as error:
-                # 409: somebody else is removing it just now.
-                if not (is_missing(error) or is_conflict(error)):
-                    raise
+            remove_container(self._client, self._address, container)
 
     def logs(self, name: str, *, tail: int, follow: bool) -> Iterator[str]:
         streams = {}
@@ -166,16 +159,6 @@ class DockerPlatform:
             hint=f"Look at it with `docker inspect {name}`, then run this again.",
         )
 
-    def _stop(self, container: FoundContainer) -> None:
-        """In the container's own grace time. It is said again here because docker-py waits for the answer as long as
-        that and its time-out, and knows 10 s only."""
-        details = self._find(container.id)
-        if details is None or not details["State"]["Running"]:
-            return
-        grace = details["Config"].get("StopTimeout")
-        with engine_errors(self._address, f"stop the container {container.name}"):
-            self._client.stop(container.id, timeout=_STOP_SECONDS if grace is None else grace)
-
     def _refuse_foreign(self, name: str, labels: Mapping[str, str], stack: Stack) -> None:
         if labels.get(f"{LABEL}environment") != stack.environment or labels.get(f"{LABEL}stack") != stack.name:
             raise Refused(
@@ -231,14 +214,7 @@ class DockerPlatform:
         return self._client.containers(all=True, filters=filters)  # type: ignore[no-any-return]
 
     def _find(self, container: str) -> dict[str, Any] | None:
-        """The container's details by name or id, or None."""
-        try:
-            with engine_errors(self._address, f"inspect the container {container}"):
-                return self._client.inspect_container(container)  # type: ignore[no-any-return]
-        except PipelineError as error:
-            if is_missing(error):
-                return None
-            raise
+        return find_container(self._client, self._address, container)
 
 
 def _stack(name: str, parts: Sequence[tuple[FoundContainer, Mapping[str, str]]]) -> FoundStack:
@@ -252,6 +228,9 @@ def _stack(name: str, parts: Sequence[tuple[FoundContainer, Mapping[str, str]]])
         commit=labels.get(f"{LABEL}commit", ""),
         version=labels.get(f"{LABEL}version", ""),
         sameness=labels.get(f"{LABEL}sameness", ""),
+        subject=labels.get(f"{LABEL}subject", ""),
+        author=labels.get(f"{LABEL}author", ""),
+        pinned=any(part[1].get(PIN_LABEL, "false") != "false" for part in parts),
         containers=tuple(sorted((part[0] for part in parts), key=lambda container: container.name)),
     )
 

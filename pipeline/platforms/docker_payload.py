@@ -55,6 +55,7 @@ def found_container(listed: Mapping[str, object], state: State) -> FoundContaine
         created=float(str(listed.get("Created", 0))),
         digest=labels.get(f"{LABEL}definition", ""),
         once=labels.get(ONCE_LABEL) == "true",
+        image_name=str(listed.get("Image", "")),
         ports=tuple(
             (f"{port['PrivatePort']}/{port['Type']}", f"{port.get('IP', '')}:{port['PublicPort']}")
             for port in (ports if isinstance(ports, list) else [])

@@ -8,7 +8,9 @@ from typing import Literal
 
 from pipeline.errors import Failed, Refused
 from pipeline.model.clock import Clock
+from pipeline.model.image import LABEL, PIN_LABEL
 from pipeline.model.interpolate import fill_secrets
+from pipeline.model.inventory import FoundImage
 from pipeline.model.secret import Secret
 from pipeline.model.stack import NO_HEALTH, FoundContainer, FoundStack, Stack, StackService, State
 from pipeline.platforms.names import container_name, volume_name, volumes_of
@@ -48,7 +50,8 @@ class MemoryEngine:
     """What platforms of several environments share: containers, volumes, ports.
 
     `images` None has every image. `before` is called with what is about to be done (`create cities-….app.1-…`): a test
-    raises there. `foreign` are names of containers, `taken` ports, that are somebody else's.
+    raises there. `foreign` are names of containers, `taken` ports, `strangers` stacks that are somebody else's; `kept`
+    are images by id.
     """
 
     clock: Clock
@@ -59,6 +62,8 @@ class MemoryEngine:
     taken: set[int] = field(default_factory=set)
     containers: dict[str, MemoryContainer] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, FoundImage] = field(default_factory=dict)
+    strangers: tuple[FoundStack, ...] = ()
     made: int = 0
 
 
@@ -186,6 +191,7 @@ def _stack(parts: Sequence[MemoryContainer]) -> FoundStack:
             name=one.name,
             compose_service=one.service.name,
             image=one.service.image,
+            image_name=one.service.image,
             state=_state(one),
             created=one.created,
             digest=one.digest,
@@ -204,5 +210,8 @@ def _stack(parts: Sequence[MemoryContainer]) -> FoundStack:
         commit=stack.commit,
         version=stack.version,
         sameness=stack.sameness,
+        subject=stack.labels.get(f"{LABEL}subject", ""),
+        author=stack.labels.get(f"{LABEL}author", ""),
+        pinned=any(one.service.labels.get(PIN_LABEL, "false") != "false" for one in parts),
         containers=tuple(sorted(containers, key=lambda container: container.name)),
     )
