@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.model.check import Answer, Question
 from pipeline.model.plan import Change
-from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Route
+from pipeline.model.route import FoundRoute, FoundUpstream, GatewayIdentity, GatewayState, Owner, Route
 from pipeline.model.uri_route import UriRoute
 
 if TYPE_CHECKING:
@@ -43,6 +43,23 @@ class Gateway(Protocol):
 
     def dump(self) -> GatewayState:
         """Everything that it holds, sorted, without clocks, consistent in itself. Reads only."""
+
+
+class Custody(Protocol):
+    """Whose a gateway's routes are, and the end of those that lead nowhere. What is planned here, Gateway.apply writes.
+    Every method may raise Unreachable, and GatewayAnswered for a refusal."""
+
+    def upstreams(self, names: Collection[str]) -> tuple[FoundUpstream, ...]:
+        """Of these names those that stand for several targets, with all of them, to the real end. Reads only."""
+
+    def plan_removal(self, route: FoundRoute) -> tuple[Change, ...]:
+        """What has to be deleted so that the route is gone, and what only it led through with it; nothing when it is
+        gone. Reads only."""
+
+    def plan_adoption(self, route: FoundRoute, owner: Owner) -> tuple[Change, ...]:
+        """What has to be written so that the route is the owner's, under the service's name and with its tags where
+        there are any; nothing when it is. No traffic moves. Reads only. Refused when the name is somebody else's, and
+        when another route would change hands with it."""
 
 
 class Restorer(Protocol):

@@ -189,7 +189,14 @@ class MemoryGateway:
 
     def _write(self, change: Change, fields: Mapping[str, object]) -> None:
         ending: Fields = {"service": change.parent} if change.parent else {}
-        self._put(self._kept(change.kind), change.key, {**fields, **ending})
+        kept = self._kept(change.kind)
+        name = next((name for name, one in kept.items() if one["id"] == change.id), change.key)
+        new = str(fields.get("name", name))
+        if new != name:
+            kept[new] = kept.pop(name)
+            if change.kind == "services":
+                self._rename(name, new)
+        self._put(kept, new, {key: value for key, value in fields.items() if key != "name"} | ending)
 
     def _put(self, kept: dict[str, Fields], name: str, fields: Mapping[str, object]) -> None:
         kept.setdefault(name, {"id": f"{next(self._times):08d}", "created_at": next(self._times)}).update(fields)

@@ -73,6 +73,15 @@ class FoundRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundUpstream:
+    """A name in a gateway that stands for several targets (`host:port`); a route whose upstream's host it is leads to
+    each of them."""
+
+    name: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayIdentity:
     """Which server this is and whose: `environments` are those that its entities' tags name. `dialect` is how it is
     spoken to, `because` says why."""
@@ -130,7 +139,12 @@ class GatewayState:
 
 def owner_tags(route: Route) -> tuple[str, ...]:
     """The tags of ownership, without `:` (older servers refuse it)."""
-    return (PIPELINE_TAG, f"env.{tag_word(route.environment)}", f"service.{route.service}", f"stack.{route.stack}")
+    return tags_of_owner(Owner(environment=route.environment, service=route.service, stack=route.stack))
+
+
+def tags_of_owner(owner: Owner) -> tuple[str, ...]:
+    """The tags that say so; that of the stack is the last."""
+    return (PIPELINE_TAG, f"env.{tag_word(owner.environment)}", f"service.{owner.service}", f"stack.{owner.stack}")
 
 
 def tag_word(value: str) -> str:

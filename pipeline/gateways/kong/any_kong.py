@@ -19,6 +19,7 @@ from pipeline.model.route import FoundRoute, GatewayIdentity, GatewayState, Rout
 from pipeline.model.uri_route import UriRoute
 
 if TYPE_CHECKING:
+    from pipeline.gateways.base import Custody
     from pipeline.gateways.kong.apis import ApisGateway
     from pipeline.gateways.kong.restorer import KongRestorer
 
@@ -89,6 +90,11 @@ class AnyKong:
     def restorer(self) -> KongRestorer:
         """What a restore writes with; one request when nothing was decided yet."""
         return self._driver().restorer
+
+    @property
+    def custody(self) -> Custody:
+        """Of its dialect."""
+        return self._driver().custody
 
     def close(self) -> None:
         """Lets the connection go."""

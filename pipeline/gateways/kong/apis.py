@@ -19,6 +19,7 @@ from pipeline.model.uri_route import UriRoute
 
 if TYPE_CHECKING:
     from pipeline.gateways.kong.apis_restorer import ApisRestorer
+    from pipeline.gateways.kong.custody import ApisCustody
 
 _SCOPED = "on consumers, services or routes"
 _OTHERS = "of an /apis gateway only apis and their plugins are dumped"
@@ -101,6 +102,13 @@ class ApisGateway:
         from pipeline.gateways.kong.apis_restorer import ApisRestorer
 
         return ApisRestorer(self._admin)
+
+    @property
+    def custody(self) -> ApisCustody:
+        """Whose its apis are."""
+        from pipeline.gateways.kong.custody import ApisCustody
+
+        return ApisCustody(self._admin, self._whole)
 
     def close(self) -> None:
         """Lets the connection go."""

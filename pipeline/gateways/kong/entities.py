@@ -112,6 +112,10 @@ def tags_of(found: Fields) -> tuple[str, ...]:
     return _texts(found, "tags")
 
 
+def is_our_tag(tag: str) -> bool:
+    return tag == PIPELINE_TAG or tag.startswith(_OUR_TAGS)
+
+
 def service_id(route: Fields) -> str:
     """The id of the Kong service that a route leads to; empty for none."""
     service = route.get("service")
@@ -158,8 +162,7 @@ def _update(kind: str, key: str, found: Fields, after: Fields, reason: str) -> C
 
 def _foreign_tags(found: Fields | None) -> list[str]:
     """Tags that someone added by hand: they stay."""
-    tags = tags_of(found or {})
-    return [tag for tag in tags if tag != PIPELINE_TAG and not tag.startswith(_OUR_TAGS)]
+    return [tag for tag in tags_of(found or {}) if not is_our_tag(tag)]
 
 
 def _text(found: Fields, key: str) -> str:

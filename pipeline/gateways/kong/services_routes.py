@@ -29,6 +29,7 @@ from pipeline.model.route import PIPELINE_TAG, FoundRoute, GatewayIdentity, Gate
 from pipeline.model.uri_route import UriRoute
 
 if TYPE_CHECKING:
+    from pipeline.gateways.kong.custody import ServicesCustody
     from pipeline.gateways.kong.restorer import KongRestorer
 
 
@@ -110,6 +111,13 @@ class KongGateway:
         from pipeline.gateways.kong.restorer import KongRestorer
 
         return KongRestorer(self._admin)
+
+    @property
+    def custody(self) -> ServicesCustody:
+        """Whose its routes are."""
+        from pipeline.gateways.kong.custody import ServicesCustody
+
+        return ServicesCustody(self._admin)
 
     def close(self) -> None:
         """Lets the connection go."""
