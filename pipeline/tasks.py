@@ -88,13 +88,56 @@ def release(
     return go.release(c, service or (), environment, flags, check=check)
 
 
-@task(help={"environment": ENVIRONMENT, "drift": "name what is not as its records say", "json": JSON, "jq": JQ})
+@task(
+    help={"environment": ENVIRONMENT, "drift": "name what is not as its records say", "json": JSON, "jq": JQ}
+    | {"watch": "show it again every 2 s, until Ctrl-C"}
+)
 @verb
-def status(c: Context, environment: str | None = None, drift: bool = False, json: bool = False, jq: str = "") -> int:
-    """Show what runs where: services, releases, stacks with state and age, and which one the gateway serves."""
+def status(
+    c: Context,
+    environment: str | None = None,
+    drift: bool = False,
+    watch: bool = False,
+    json: bool = False,
+    jq: str = "",
+) -> int:
+    """Show what runs where, which stack the gateway serves, whether it answers, and what prune would do to each."""
     from pipeline.verbs import status as go
 
-    return go.status(environment, drift=drift, json=json, jq=jq)
+    return go.status(environment, drift=drift, watch=watch, json=json, jq=jq)
+
+
+@task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "json": JSON, "jq": JQ})
+@verb
+def history(
+    c: Context, service: Services = None, environment: str | None = None, json: bool = False, jq: str = ""
+) -> int:
+    """Show every deploy, register, rollback, adoption and prune: who, which commit, from what to what, how long."""
+    from pipeline.verbs import history as go
+
+    return go.history(service or (), environment, json=json, jq=jq)
+
+
+@task(
+    iterable=["service"],
+    help={"service": SERVICE, "environment": ENVIRONMENT, "check": CHECK, "yes": "do not ask, as in CI"}
+    | {"keep": "releases kept beside what serves (default: the manifest's keep, else 1)"}
+    | {"now": "without the grace time; what serves or served just now stays all the same"},
+)
+@verb
+def prune(
+    c: Context,
+    service: Services = None,
+    environment: str | None = None,
+    keep: str = "",
+    now: bool = False,
+    yes: bool = False,
+    check: bool = False,
+) -> int:
+    """Remove what releases left behind; tell of every stack whether it goes or stays, and why."""
+    from pipeline.verbs import prune as go
+
+    return go.prune(c, service or (), environment, go.Flags(keep, now, yes), check=check)
 
 
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "follow": "go on as lines come"})
@@ -208,5 +251,5 @@ def lab_status(c: Context, environment: str | None = None, json: bool = False) -
     return go.status(environment, json=json)
 
 
-ns = Collection(build, deploy, register, release, status, logs, lock, dump, restore, doctor)
+ns = Collection(build, deploy, register, release, status, history, prune, logs, lock, dump, restore, doctor)
 ns.add_collection(Collection("lab", lab_up, lab_down, lab_status))

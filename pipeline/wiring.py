@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from pipeline.builders.base import Builder, ImageStore
     from pipeline.builders.docker_images import DockerImages
     from pipeline.edge.engine import EngineClients
-    from pipeline.gateways.base import Front, Gateway, GatewayByUri, Restorer
+    from pipeline.gateways.base import Custody, Front, Gateway, GatewayByUri, Restorer
     from pipeline.gateways.kong.any_kong import AnyKong
     from pipeline.lab.gateway_container import LabGateway
     from pipeline.lab.rancher_container import LabRancher
     from pipeline.ledgers.base import Leases, Records
-    from pipeline.platforms.base import Platform
+    from pipeline.platforms.base import Platform, Upkeep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +91,18 @@ class Session:
         return settings
 
     @cached_property
-    def works(self) -> tuple[Work, ...]:
-        """The selected services, in the order of their names. Raises BadInput for one that is not there."""
+    def manifests(self) -> tuple[tuple[Manifest, Folder], ...]:
+        """Those of every service of the repository, selected or not."""
         folders = find_folders(self.root, self.settings.services, self.variables)
         manifests = tuple(_manifest(folder) for folder in folders)
         check_together(manifests)
+        return tuple(zip(manifests, folders, strict=True))
+
+    @cached_property
+    def works(self) -> tuple[Work, ...]:
+        """The selected services, in the order of their names. Raises BadInput for one that is not there."""
         chosen = self.choice.services
-        known = {manifest.name for manifest in manifests}
+        known = {manifest.name for manifest, _ in self.manifests}
         for name in chosen:
             if name not in known:
                 raise BadInput(
@@ -105,7 +110,7 @@ class Session:
                 )
         works = [
             Work(manifest=manifest, folder=folder.path, release=self._release(manifest, folder))
-            for manifest, folder in zip(manifests, folders, strict=True)
+            for manifest, folder in self.manifests
             if not chosen or manifest.name in chosen
         ]
         return tuple(sorted(works, key=lambda work: work.release.service))
@@ -181,8 +186,20 @@ class Session:
         return self._platform.steady
 
     @cached_property
+    def upkeep(self) -> Upkeep:
+        return self._platform.upkeep
+
+    def end_upkeep(self) -> None:
+        """Lets the connections go that stopping and removing opened."""
+        self._platform.end_upkeep()
+
+    @cached_property
     def records(self) -> Records:
         return self._platform.records
+
+    def records_of(self, environment: str) -> Records:
+        """Another environment's, on the same platform."""
+        return self._platform.records_of(environment)
 
     @cached_property
     def leases(self) -> Leases:
@@ -196,6 +213,10 @@ class Session:
     @cached_property
     def gateway(self) -> Gateway:
         return self._kong
+
+    @cached_property
+    def custody(self) -> Custody:
+        return self._kong.custody
 
     @cached_property
     def restorer(self) -> Restorer:

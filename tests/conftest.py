@@ -43,6 +43,10 @@ class SteppingClock:
         self.seconds += seconds
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regold", action="store_true", help="write the golden files anew; read the diff")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever asks for the engine needs one: `-m 'not engine'` leaves out exactly those."""
     for item in items:

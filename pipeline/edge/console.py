@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from pipeline.edge.masking import Mask
-from pipeline.errors import PipelineError
+from pipeline.errors import BadInput, PipelineError
 from pipeline.model.secret import Secret
 
 
@@ -34,6 +34,23 @@ class Console:
     def teller(self, prefix: str, mark: str = ": ") -> Callable[[str], None]:
         """`tell` with a word in front of every line."""
         return lambda text: self.tell("\n".join(f"{prefix}{mark}{line}" for line in text.split("\n")))
+
+    def confirm(self, question: str) -> bool:
+        """Whether somebody says yes. Raises BadInput where nobody can be asked."""
+        if not sys.stdin.isatty():
+            raise BadInput(f"{question} There is no terminal to ask on", hint="Add --yes, as a CI job does.")
+        self._print(f"{question} [y/N] ", self._err)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def choose(self, question: str, options: Sequence[str]) -> int | None:
+        """Which of the options somebody picks, from 0; None for none, and where nobody can be asked."""
+        if not sys.stdin.isatty():
+            return None
+        for number, option in enumerate(options, 1):
+            self._print(f"{number:>3}  {option}", self._err)
+        self._print(f"{question} [1] ", self._err)
+        answer = sys.stdin.readline().strip() or "1"
+        return int(answer) - 1 if answer.isdecimal() and 1 <= int(answer) <= len(options) else None
 
     def error(self, error: PipelineError, prefix: str = "") -> None:
         """Two lines: what happened, and what to do next."""

@@ -13,7 +13,10 @@ from pipeline.errors import BadInput, Failed
 from pipeline.model.artifact import OWN_OUTPUTS
 from pipeline.model.release import Checkout
 
-_SECONDS = 60
+_SECONDS = 60.0
+_REMOTE_SECONDS = 15.0
+# Nobody sits there to type a password.
+_UNASKED = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
 _COMMIT = re.compile(r"[0-9a-f]{8,64}")
 # A git hook sets these for its own repository, which need not be the one that we look at.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
@@ -56,6 +59,21 @@ def read_worktree(root: Path, variables: Mapping[str, str]) -> Worktree:
         source=_without_credentials(origin),
     )
     return Worktree(checkout=checkout, changed=_changed(root) if there else ())
+
+
+def read_branches(root: Path) -> frozenset[str] | None:
+    """The branches that exist: of the remote `origin` and here. None when that cannot be told: no repository, or a
+    remote that does not answer without asking for a password."""
+    local = _git(root, "for-each-ref", "--format=%(refname)", "refs/heads")
+    if local is None:
+        return None
+    found = set(local.splitlines())
+    if _git(root, "remote", "get-url", "origin") is not None:
+        listed = _git(root, "ls-remote", "--heads", "origin", seconds=_REMOTE_SECONDS)
+        if listed is None:
+            return None
+        found |= {line.partition("\t")[2] for line in listed.splitlines()}
+    return frozenset(name.removeprefix("refs/heads/") for name in found if name)
 
 
 def changed_since(folder: str, commit: str) -> tuple[str, ...] | None:
@@ -132,23 +150,27 @@ def _branch(root: Path) -> str:
     return branch
 
 
-def _git(root: Path, *words: str) -> str | None:
-    """git's answer without its line end, or None when it says no or is not there."""
+def _git(root: Path, *words: str, seconds: float = 0.0) -> str | None:
+    """git's answer without its line end, or None when it says no, is not there, or (with `seconds`) takes longer."""
     try:
-        done = _run(root, *words)
+        done = _run(root, *words, seconds=seconds or _SECONDS)
     except FileNotFoundError:
         return None
+    except Failed:
+        if seconds:
+            return None
+        raise
     return done.stdout.decode(errors="replace").rstrip("\n") if done.returncode == 0 else None
 
 
-def _run(root: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
-    variables = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK} | {"LC_ALL": "C"}
+def _run(root: Path, *words: str, seconds: float = _SECONDS) -> subprocess.CompletedProcess[bytes]:
+    variables = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK} | _UNASKED
     own = ("-C", str(root), "--no-optional-locks", "-c", "log.showSignature=false")
     try:
-        return subprocess.run(["git", *own, *words], capture_output=True, timeout=_SECONDS, check=False, env=variables)
+        return subprocess.run(["git", *own, *words], capture_output=True, timeout=seconds, check=False, env=variables)
     except subprocess.TimeoutExpired as error:
         raise Failed(
-            f"git {words[0]} in {root} did not end within {_SECONDS} s", hint="Try `git status` there by hand."
+            f"git {words[0]} in {root} did not end within {seconds:g} s", hint="Try `git status` there by hand."
         ) from error
 
 

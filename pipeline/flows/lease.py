@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pipeline.errors import PipelineError, Refused
@@ -23,6 +23,11 @@ class Hold:
         self._lease = lease
         self._seconds = seconds
         self._lost = False
+
+    @property
+    def token(self) -> str:
+        """Which lease this is."""
+        return self._lease.token
 
     def renew(self) -> None:
         try:
@@ -71,6 +76,45 @@ def holding(
         done.set()
         thread.join()
         _release(leases, lease, tell)
+
+
+@contextmanager
+def holding_those(
+    leases: Leases,
+    names: Mapping[str, str],
+    *,
+    holder: str,
+    tell: Callable[[str], None],
+    seconds: float = LEASE_SECONDS,
+) -> Iterator[Mapping[str, Hold]]:
+    """Holds those of the leases (key → name) that nobody has, for the body; the others are told and left out. They are
+    renewed one after the other in the background, so the body must not use `leases`."""
+    taken: dict[str, Lease] = {}
+    holds: dict[str, Hold] = {}
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(seconds / 3):
+            for hold in holds.values():
+                hold.renew()
+
+    thread = threading.Thread(target=beat, name="leases", daemon=True)
+    try:
+        for key, name in names.items():
+            lease = leases.take(name, holder=holder, seconds=seconds)
+            if lease is None:
+                found = leases.find(name)
+                tell(f"{key}: left alone, it is being changed by {found.holder if found else 'somebody just now'}")
+            else:
+                taken[key], holds[key] = lease, Hold(leases, lease, seconds)
+        thread.start()
+        yield holds
+    finally:
+        done.set()
+        if thread.ident is not None:
+            thread.join()
+        for lease in taken.values():
+            _release(leases, lease, tell)
 
 
 def _take(

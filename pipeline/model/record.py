@@ -32,6 +32,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     route_before: str = ""
     route_after: str = ""
     route: dict[str, Any] = {}
+    stack_before: str = ""
+    version_before: str = ""
     seconds: float = 0.0
     pipeline_url: str = ""
     pipeline_iid: int = 0

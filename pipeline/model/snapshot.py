@@ -2,66 +2,120 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import urlsplit
 
-from pipeline.model.route import FoundRoute, stack_of_upstream
+from pipeline.model.history import History, history_of
+from pipeline.model.inventory import Inventory
+from pipeline.model.record import Lease, Record
+from pipeline.model.route import FoundRoute, FoundUpstream, stack_of_upstream, tag_word
 from pipeline.model.stack import FoundStack
 
-STATUS_VERSION = 1
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """`missing` says per source (platform, gateway) why it could not be read; its part is empty then."""
+    """`missing` says per source why it could not be read; its part is empty then. `upstreams` are the gateway's own
+    groups of targets; `tags` of registries by repository and `artifacts` are read where they are asked for; `branches`
+    that exist in the repository, None when that cannot be told."""
 
     environment: str
     stacks: tuple[FoundStack, ...] = ()
     routes: tuple[FoundRoute, ...] = ()
+    upstreams: tuple[FoundUpstream, ...] = ()
+    records: tuple[Record, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    inventory: Inventory = field(default_factory=Inventory)
+    branches: frozenset[str] | None = None
     missing: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def now(self) -> float:
+        """By the platform's clock."""
+        return self.inventory.now
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Every service that has a stack or a route of ours here."""
+        environment = tag_word(self.environment)
+        routed = {route.owner.service for route in self.routes if route.owner.environment == environment}
+        return tuple(sorted(({stack.service for stack in self.stacks} | routed) - {""}))
+
+    def of(self, service: str) -> tuple[FoundStack, ...]:
+        return self._by_service.get(service, ())
+
+    def is_recorded(self, service: str) -> bool:
+        """Whether the records know the service at all."""
+        return service in self._records_of
+
+    def history(self, service: str) -> History:
+        return history_of(service, self._records_of.get(service, ()))
+
     def routes_to(self, stack: FoundStack) -> tuple[FoundRoute, ...]:
-        """The routes whose requests reach the stack: by its name in the upstream, or by a port that it published."""
+        """The routes whose requests reach the stack: by its name in the upstream or in one of its targets, or by a port
+        that it published and that a route with its tag leads to."""
+        named = self._routes_by_stack.get(stack.name, ())
+        by_port = (one for one in self._routes_by_ports(stack) if one.owner.stack == stack.name)
+        return tuple(dict.fromkeys((*named, *by_port)))
+
+    def may_reach(self, stack: FoundStack) -> tuple[FoundRoute, ...]:
+        """Those, and every route to a port of that number: whose host that is cannot be told from here."""
+        return tuple(dict.fromkeys((*self.routes_to(stack), *self._routes_by_ports(stack))))
+
+    def destinations(self, route: FoundRoute) -> tuple[str, ...]:
+        """`host:port` of all that the route leads to: its upstream, or the targets behind that name."""
+        try:
+            parts = urlsplit(route.upstream)
+        except ValueError:
+            # Somebody wrote what is no URL: it leads to none of ours.
+            return ()
+        targets = self._targets.get(parts.hostname or "")
+        return targets if targets else (parts.netloc,) if parts.netloc else ()
+
+    def named_stacks(self, route: FoundRoute) -> tuple[str, ...]:
+        """The stacks that the route leads to by their names, whether they are there or not."""
+        found = (stack_of_upstream(f"http://{place}") for place in self.destinations(route))
+        return tuple(dict.fromkeys(name for name in found if name))
+
+    def _routes_by_ports(self, stack: FoundStack) -> Iterator[FoundRoute]:
         ports = {outside.rpartition(":")[2] for one in stack.containers for _, outside in one.ports}
-        return tuple(
-            route
-            for route in self.routes
-            if stack_of_upstream(route.upstream) == stack.name
-            or (route.owner.stack == stack.name and route.upstream.rpartition(":")[2] in ports)
-        )
+        for port in sorted(ports):
+            yield from self._routes_by_port.get(port, ())
 
+    @cached_property
+    def _by_service(self) -> Mapping[str, tuple[FoundStack, ...]]:
+        found: dict[str, list[FoundStack]] = defaultdict(list)
+        for stack in self.stacks:
+            found[stack.service].append(stack)
+        return {service: tuple(stacks) for service, stacks in found.items()}
 
-def status_document(snapshot: Snapshot, *, now: float) -> dict[str, object]:
-    """What `invoke status --json` prints: one entry per stack, newest first within its service. Ages in seconds."""
-    stacks = sorted(snapshot.stacks, key=lambda stack: (stack.service, -stack.created, stack.name))
-    known = {stack.name for stack in stacks}
-    # Of a platform that could not be read nothing is known: then no route is called one without a stack.
-    read = "platform" not in {source for source, _ in snapshot.missing}
-    return {
-        "schema_version": STATUS_VERSION,
-        "environment": snapshot.environment,
-        "stacks": [_entry(snapshot, stack, now) for stack in stacks],
-        "routes_without_stack": [
-            {"route": route.label, "paths": list(route.paths), "upstream": route.upstream}
-            for route in snapshot.routes
-            if read and route.owner.ours and route.owner.stack not in known
-        ],
-        "missing": [{"source": source, "reason": reason} for source, reason in snapshot.missing],
-    }
+    @cached_property
+    def _records_of(self) -> Mapping[str, tuple[Record, ...]]:
+        found: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            found[record.service].append(record)
+        return {service: tuple(records) for service, records in found.items()}
 
+    @cached_property
+    def _targets(self) -> Mapping[str, tuple[str, ...]]:
+        return {one.name: one.targets for one in self.upstreams}
 
-def _entry(snapshot: Snapshot, stack: FoundStack, now: float) -> dict[str, object]:
-    routes = snapshot.routes_to(stack)
-    return {
-        "service": stack.service,
-        "branch": stack.branch,
-        "commit": stack.commit,
-        "version": stack.version,
-        "stack": stack.name,
-        "state": stack.state,
-        "age": max(0, round(now - stack.created)),
-        "serves": sorted({path for route in routes for path in route.paths}),
-        "containers": [
-            {"name": one.name, "service": one.compose_service, "state": one.state, "image": one.image}
-            for one in stack.containers
-        ],
-    }
+    @cached_property
+    def _routes_by_stack(self) -> Mapping[str, tuple[FoundRoute, ...]]:
+        found: dict[str, list[FoundRoute]] = defaultdict(list)
+        for route in self.routes:
+            for name in self.named_stacks(route):
+                found[name].append(route)
+        return {name: tuple(routes) for name, routes in found.items()}
+
+    @cached_property
+    def _routes_by_port(self) -> Mapping[str, tuple[FoundRoute, ...]]:
+        found: dict[str, list[FoundRoute]] = defaultdict(list)
+        known = {stack.name for stack in self.stacks}
+        for route in self.routes:
+            for place in self.destinations(route):
+                if ":" in place and stack_of_upstream(f"http://{place}") not in known:
+                    found[place.rpartition(":")[2]].append(route)
+        return {port: tuple(routes) for port, routes in found.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.model.record import Lease, lease_name
-from pipeline.verbs.report import age, print_document, table
+from pipeline.model.span import shown_span
+from pipeline.verbs.report import print_document, table
 from pipeline.wiring import open_session
 
 
@@ -21,7 +22,7 @@ def lock(services: Sequence[str], environment: str | None, *, break_: bool, json
         return 0
     found = session.leases.all()
     document = {"schema_version": 1, "environment": name, "leases": [_entry(lease) for lease in found]}
-    rows = [(lease.name, lease.holder, age(lease.now - lease.taken), _state(lease)) for lease in found]
+    rows = [(lease.name, lease.holder, shown_span(lease.now - lease.taken), _state(lease)) for lease in found]
     lines = table(("LEASE", "HOLDER", "SINCE", "STATE"), rows) if rows else [f"nothing is being changed in {name}"]
     print_document(session, document, lines, json=json, jq="")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.errors import Failed
-from pipeline.flows.survey import survey
+from pipeline.flows.survey import Sources, survey
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundStack
 from pipeline.verbs.several import parse_number
@@ -18,7 +18,7 @@ def logs(services: Sequence[str], environment: str | None, *, follow: bool, tail
     lines = parse_number("--tail", tail, least=0)
     session = open_session(tuple(services), environment)
     name = session.require_environment()
-    snapshot = survey(name, lambda: session.platform, lambda: session.gateway)
+    snapshot = survey(name, Sources(platform=lambda: session.platform, gateway=lambda: session.gateway))
     for work in session.works:
         session.console.mask(known_secrets(session, work))
         stack = _serving(snapshot, work.release.service)
