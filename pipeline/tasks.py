@@ -120,6 +120,21 @@ def history(
 
 @task(
     iterable=["service"],
+    help={"service": "the service", "environment": ENVIRONMENT, "check": CHECK}
+    | {"to": "the stack or the version to go back to (default: the previous release)"},
+)
+@verb
+def rollback(
+    c: Context, service: Services = None, environment: str | None = None, to: str = "", check: bool = False
+) -> int:
+    """Send a service's URI back to a release that served before, once that is healthy again."""
+    from pipeline.verbs import rollback as go
+
+    return go.rollback(c, service or (), environment, to=to, check=check)
+
+
+@task(
+    iterable=["service"],
     help={"service": SERVICE, "environment": ENVIRONMENT, "check": CHECK, "yes": "do not ask, as in CI"}
     | {"keep": "releases kept beside what serves (default: the manifest's keep, else 1)"}
     | {"now": "without the grace time; what serves or served just now stays all the same"},
@@ -138,6 +153,15 @@ def prune(
     from pipeline.verbs import prune as go
 
     return go.prune(c, service or (), environment, go.Flags(keep, now, yes), check=check)
+
+
+@task(help={"environment": ENVIRONMENT, "check": CHECK, "yes": "do not ask, as in CI"})
+@verb
+def adopt(c: Context, environment: str | None = None, yes: bool = False, check: bool = False) -> int:
+    """Take over stacks and routes that were made before this toolkit, where name, route and image agree."""
+    from pipeline.verbs import adopt as go
+
+    return go.adopt(c, environment, yes=yes, check=check)
 
 
 @task(iterable=["service"], help={"service": SERVICE, "environment": ENVIRONMENT, "follow": "go on as lines come"})
@@ -251,5 +275,7 @@ def lab_status(c: Context, environment: str | None = None, json: bool = False) -
     return go.status(environment, json=json)
 
 
-ns = Collection(build, deploy, register, release, status, history, prune, logs, lock, dump, restore, doctor)
+ns = Collection(
+    build, deploy, register, release, status, history, rollback, prune, adopt, logs, lock, dump, restore, doctor
+)
 ns.add_collection(Collection("lab", lab_up, lab_down, lab_status))

@@ -35,17 +35,20 @@ class Console:
         """`tell` with a word in front of every line."""
         return lambda text: self.tell("\n".join(f"{prefix}{mark}{line}" for line in text.split("\n")))
 
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody sits there who can be asked."""
+        return sys.stdin.isatty()
+
     def confirm(self, question: str) -> bool:
         """Whether somebody says yes. Raises BadInput where nobody can be asked."""
-        if not sys.stdin.isatty():
+        if not self.interactive:
             raise BadInput(f"{question} There is no terminal to ask on", hint="Add --yes, as a CI job does.")
         self._print(f"{question} [y/N] ", self._err)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def choose(self, question: str, options: Sequence[str]) -> int | None:
-        """Which of the options somebody picks, from 0; None for none, and where nobody can be asked."""
-        if not sys.stdin.isatty():
-            return None
+        """Which of the options somebody picks, from 0, the first when they just press Enter; None for none of them."""
         for number, option in enumerate(options, 1):
             self._print(f"{number:>3}  {option}", self._err)
         self._print(f"{question} [1] ", self._err)

@@ -112,7 +112,7 @@ def deploy(
     before = platform.observe(stack.name)
     try:
         platform.start(stack, attempt.secrets)
-        _wait_until_ready(attempt, platform, Deadline(clock, attempt.timeout), tell)
+        wait_until_ready(stack, platform, Deadline(clock, attempt.timeout), tell, steady=attempt.steady)
     except BaseException as error:
         _clean_up(attempt, platform, before, error, tell)
         raise
@@ -168,8 +168,9 @@ def _runs_the_same(found: FoundStack, stack: Stack) -> bool:
     return found.sameness == stack.sameness and found.serves and len(found.containers) == _count(stack.definition)
 
 
-def _wait_until_ready(attempt: Attempt, platform: Platform, deadline: Deadline, tell: Callable[[str], None]) -> None:
-    stack = attempt.stack
+def wait_until_ready(
+    stack: Stack, platform: Platform, deadline: Deadline, tell: Callable[[str], None], *, steady: float
+) -> None:
     digest = stack.definition.digest()
     ready_with: float | None = None
     told = ""
@@ -181,7 +182,7 @@ def _wait_until_ready(attempt: Attempt, platform: Platform, deadline: Deadline, 
         if verdict == "ready":
             ready_with = deadline.left if ready_with is None else ready_with
             probed = any(container.state == "healthy" for container in _of_definition(found, digest))
-            if ready_with - deadline.left >= max(attempt.steady, 0.0 if probed else _STABLE_SECONDS):
+            if ready_with - deadline.left >= max(steady, 0.0 if probed else _STABLE_SECONDS):
                 return
             why = "it to stay up"
         else:

@@ -66,12 +66,10 @@ def find_claims(snapshot: Snapshot, uris: Mapping[str, str]) -> tuple[Claim, ...
         for stranger in sorted(strangers, key=lambda one: (one.name not in led_to, -one.created, one.name)):
             route = next((one for one in routes if stranger.name in snapshot.named_stacks(one)), None)
             found.append(_claim(service, stranger, route, uris))
-        ours = {stack.name for stack in snapshot.of(service)}
+        ours = {stack.name: stack for stack in snapshot.of(service)}
         for route in routes:
-            stack = stack_of_upstream(route.upstream)
-            if stack in ours:
-                evidence = (f"its route {route.label} answers {uri}", f"it leads to {stack}, which is ours")
-                found.append(Claim(service=service, branch="", version="", stack=None, route=route, evidence=evidence))
+            if stack := ours.get(stack_of_upstream(route.upstream)):
+                found.append(_claim_of_route(service, stack, route))
     return tuple(found)
 
 
@@ -80,6 +78,18 @@ def agreeing_route(routes: Iterable[FoundRoute], service: str, uri: str) -> Foun
     found = [one for one in routes if not one.owner.ours and one.paths in ((uri,), (uri.rstrip("/"),))]
     leading = [one for one in found if stack_of_upstream(one.upstream).startswith(f"{service}-")]
     return leading[0] if len(found) == len(leading) == 1 else None
+
+
+def _claim_of_route(service: str, stack: FoundStack, route: FoundRoute) -> Claim:
+    answers = f"the route {route.label} answers {', '.join(route.paths)}"
+    return Claim(
+        service=service,
+        branch=stack.branch,
+        version=stack.version,
+        stack=None,
+        route=route,
+        evidence=(answers, f"it leads to {stack.name}, which is ours"),
+    )
 
 
 def _claim(service: str, stack: FoundStack, route: FoundRoute | None, names: Iterable[str]) -> Claim:

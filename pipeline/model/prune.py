@@ -122,7 +122,7 @@ def refuse_other_environment(snapshot: Snapshot) -> None:
     others -= {tag_word(snapshot.environment), ""}
     if others:
         raise Refused(
-            f"this gateway carries the environment {', '.join(sorted(others))}, and {snapshot.environment} is pruned",
+            f"this gateway carries the environment {', '.join(sorted(others))}, not {snapshot.environment}",
             hint=f"Name the gateway of {snapshot.environment} (KONG_ADMIN_URL, invoke.yaml), or choose with -e.",
         )
 

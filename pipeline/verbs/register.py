@@ -8,14 +8,15 @@ from dataclasses import replace
 from invoke.context import Context
 
 from pipeline.edge.files import write_file
-from pipeline.errors import Failed
+from pipeline.errors import Failed, Refused
 from pipeline.flows import deploy as deploying
 from pipeline.flows import register as flow
+from pipeline.model.adoption import agreeing_route
 from pipeline.model.artifact import artifact_paths, is_script_of, secrets_path
 from pipeline.model.drift import recorded_route
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
-from pipeline.model.route import Route, WantedPlugin
+from pipeline.model.route import Owner, Route, WantedPlugin, stack_of_upstream
 from pipeline.model.stack import FoundStack
 from pipeline.model.upstream import upstream_url
 from pipeline.verbs.deploy import hold, record_of, refuse_older_pipeline
@@ -33,7 +34,11 @@ def register(c: Context, services: Sequence[str], environment: str | None, *, fo
 
 
 def plan_one(session: Session, work: Work) -> bool:
-    plan = flow.plan_registration(_wanted(session, work, _deployed(session, work)), session.gateway)
+    wanted = wanted_route(session, work, _deployed(session, work))
+    plan, route = _plan(session, wanted)
+    if plan is None:
+        session.console.tell(f"{work.release.service}: take the route {route} over, then send {wanted.uri} there")
+        return True
     for change in (*plan.kept, *plan.changes):
         session.console.tell(f"{work.release.service}: {change}")
     if not plan.changes:
@@ -46,23 +51,48 @@ def register_one(session: Session, work: Work, force: bool) -> bool:
     registered, once written, stay: they are the gateway as it stood after its registration."""
     tell = session.console.teller(work.release.service)
     stack = _deployed(session, work)
-    wanted = _wanted(session, work, stack)
-    plan = flow.plan_registration(wanted, session.gateway)
-    if plan.changes:
+    wanted = wanted_route(session, work, stack)
+    plan, _ = _plan(session, wanted)
+    if plan is None or plan.changes:
         with hold(session, work, "register") as held:
             refuse_older_pipeline(session, work, force)
             held.check()
+            _adopt(session, work, wanted)
             # Planned anew under the lease: another run may have been here in between.
-            registration = _register(session, work, wanted, stack, None)
-            session.records.append(_record(session, work, registration, wanted))
+            registration = apply_registration(session, work, wanted, stack, None)
+            session.records.append(record_registration(session, work, registration, wanted))
     else:
-        registration = _register(session, work, wanted, stack, plan)
-    _report(session, work, registration, stack)
+        registration = apply_registration(session, work, wanted, stack, plan)
+    report(session, work, registration, stack)
     if registration.changes or not _has_artifacts(session, work):
-        tell(f"restore artifacts: {', '.join(_write_artifacts(session, work))}")
+        tell(f"restore artifacts: {', '.join(write_artifacts(session, work))}")
     if (problem := registration.problem) is not None:
         raise problem
     return False
+
+
+def _plan(session: Session, wanted: Route) -> tuple[flow.RegistrationPlan | None, str]:
+    """The plan, or the label of a route without tags that has to be taken over before there can be one."""
+    try:
+        return flow.plan_registration(wanted, session.gateway), ""
+    except Refused:
+        route = agreeing_route(session.gateway.routes(), wanted.service, wanted.uri)
+        if route is None:
+            raise
+        return None, route.label
+
+
+def _adopt(session: Session, work: Work, wanted: Route) -> None:
+    """Takes the service's route over that was made before this toolkit, when there is one and it stands in the way."""
+    if _plan(session, wanted)[0] is not None:
+        return
+    route = agreeing_route(session.gateway.routes(), wanted.service, wanted.uri)
+    if route is not None:
+        owner = Owner(environment=wanted.environment, service=wanted.service, stack=stack_of_upstream(route.upstream))
+        session.gateway.apply(session.custody.plan_adoption(route, owner))
+        session.console.teller(work.release.service)(
+            f"took the route {route.label} over, which had no tags: it leads to {owner.stack}"
+        )
 
 
 def _deployed(session: Session, work: Work) -> FoundStack:
@@ -81,7 +111,7 @@ def _deployed(session: Session, work: Work) -> FoundStack:
     return found
 
 
-def _wanted(session: Session, work: Work, stack: FoundStack) -> Route:
+def wanted_route(session: Session, work: Work, stack: FoundStack) -> Route:
     part = work.manifest.pipeline
     return Route(
         service=work.release.service,
@@ -105,7 +135,7 @@ def _engine_host(session: Session) -> str:
     return urlsplit(session.settings.platform_engine.host).hostname or "127.0.0.1"
 
 
-def _register(
+def apply_registration(
     session: Session, work: Work, wanted: Route, stack: FoundStack, plan: flow.RegistrationPlan | None
 ) -> Registration:
     facts = {"stack": stack.name, "version": stack.version, "branch": stack.branch}
@@ -121,7 +151,7 @@ def _register(
     )
 
 
-def _report(session: Session, work: Work, registration: Registration, stack: FoundStack) -> None:
+def report(session: Session, work: Work, registration: Registration, stack: FoundStack) -> None:
     tell = session.console.teller(work.release.service)
     for change in (*registration.kept, *registration.changes):
         tell(str(change))
@@ -135,13 +165,14 @@ def _report(session: Session, work: Work, registration: Registration, stack: Fou
     tell(f"{registration.checked.value}{notes}")
 
 
-def _record(session: Session, work: Work, registration: Registration, wanted: Route) -> Record:
+def record_registration(session: Session, work: Work, registration: Registration, wanted: Route) -> Record:
     import msgspec
 
     return msgspec.structs.replace(
         record_of(session, work, "register", registration.stack, registration.seconds),
         outcome=f"{registration.outcome.value}, {registration.checked.value}",
         route_before=registration.upstream_before,
+        stack_before=registration.stack_before,
         route_after=registration.upstream,
         route=recorded_route(wanted),
     )
@@ -155,7 +186,7 @@ def _has_artifacts(session: Session, work: Work) -> bool:
     return len(of_this) == 2 and paths[2].exists()
 
 
-def _write_artifacts(session: Session, work: Work) -> tuple[str, ...]:
+def write_artifacts(session: Session, work: Work) -> tuple[str, ...]:
     # The writers of the formats are loaded for this alone: most runs have nothing to write.
     from pipeline.edge.library import shell_library
     from pipeline.flows import dump as dumping

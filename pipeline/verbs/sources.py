@@ -36,7 +36,7 @@ def recipes_of(session: Session, work: Work) -> tuple[Recipe, ...]:
 def build_secrets(session: Session, work: Work, recipes: tuple[Recipe, ...]) -> Mapping[str, Secret]:
     """The values of the secrets that the images' builds are given. Raises BadInput naming every one that is missing."""
     names = dict.fromkeys(name for recipe in recipes for name in recipe.secrets)
-    return _values(session, work, tuple(names), "pipeline.images.*.secrets")
+    return _values(session, tuple(names), f"{work.manifest.file}: pipeline.images.*.secrets")
 
 
 def read_build(session: Session, work: Work) -> Artifact:
@@ -83,7 +83,12 @@ def stack_of(session: Session, work: Work, artifact: Artifact) -> Stack:
 
 def read_secrets(session: Session, work: Work, stack: Stack) -> Mapping[str, Secret]:
     """The values of the secrets that the stack is given. Raises BadInput naming every one that is missing."""
-    return _values(session, work, secrets_of(stack.definition), "pipeline.secrets")
+    return _values(session, secrets_of(stack.definition), f"{work.manifest.file}: pipeline.secrets")
+
+
+def secrets_for(session: Session, stack: Stack) -> Mapping[str, Secret]:
+    """The same for a stack that a record describes."""
+    return _values(session, secrets_of(stack.definition), f"the recorded definition of {stack.name}")
 
 
 def known_secrets(session: Session, work: Work) -> tuple[Secret, ...]:
@@ -92,12 +97,12 @@ def known_secrets(session: Session, work: Work) -> tuple[Secret, ...]:
     return tuple(value for value in found if value is not None)
 
 
-def _values(session: Session, work: Work, names: Iterable[str], path: str) -> Mapping[str, Secret]:
+def _values(session: Session, names: Iterable[str], where: str) -> Mapping[str, Secret]:
     found = {name: session.settings.secret(name) for name in names}
     missing = sorted(name for name, value in found.items() if value is None)
     if missing:
         raise BadInput(
-            f"{work.manifest.file}: {path}: not set in the environment: {', '.join(missing)}",
+            f"{where}: not set in the environment: {', '.join(missing)}",
             hint=f"Set {missing[0]}, or {session.settings.environment.upper()}_{missing[0]} for this one alone.",
         )
     secrets = {name: value for name, value in found.items() if value is not None}

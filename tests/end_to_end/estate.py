@@ -128,6 +128,14 @@ class Estate:
         path.write_text(json.dumps(document))
         self.commit("change the manifest")
 
+    def settings(self, **changes: object) -> None:
+        """Changes settings of the environment; not of the service, so that nothing is released for it."""
+        path = self.folder / "invoke.yaml"
+        document = yaml.safe_load(path.read_text())
+        document["pipeline"]["environments"][self.environment.name] |= changes
+        path.write_text(yaml.safe_dump(document))
+        self.commit("change the settings")
+
     def commit(self, message: str) -> str:
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message)
@@ -148,6 +156,7 @@ class Estate:
 
     def command(self, *words: str) -> list[str]:
         verbs = ("deploy", "register", "release", "status", "logs", "lock", "dump", "doctor", "lab.up", "lab.down")
+        verbs += ("history", "prune", "rollback", "adopt")
         line = [str(Path(sys.executable).parent / "invoke")]
         for word in words:
             line += [word, "-e", self.environment.name] if word in verbs else [word]
