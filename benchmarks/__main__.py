@@ -6,7 +6,7 @@ import importlib
 import subprocess
 import sys
 
-NAMES = ("cli", "first_answer", "switch", "packing", "deciding", "streaming", "several", "gateway_scale")
+NAMES = ("cli", "first_answer", "switch", "packing", "deciding", "streaming", "several", "gateway_scale", "prune")
 
 
 def main(names: list[str]) -> int:

@@ -14,7 +14,6 @@ from pipeline.flows.pool import run_all
 from pipeline.gateways.base import Custody, Gateway
 from pipeline.ledgers.base import Records
 from pipeline.model.cancel import Cancellation
-from pipeline.model.clock import Clock
 from pipeline.model.inventory import FoundImage
 from pipeline.model.prune import DeadRoute, Fate, PrunePlan, Verdict, dead_routes
 from pipeline.model.record import Record
@@ -35,7 +34,6 @@ class Hands:
     records: Records
     holds: Mapping[str, Hold]
     record: Callable[[str], Record]
-    clock: Clock
     tell: Callable[[str], None]
     at_once: int = AT_ONCE
 
@@ -91,10 +89,10 @@ def _remove_route(dead: DeadRoute, plan: PrunePlan, fresh: FreshRoutes, hands: H
     if dead.route.id not in now:
         done.spared[label] = "it leads somewhere now, or is gone"
         return
+    hands.records.append(_written(hands.record(service), f"remove route: {dead.reason}", dead=dead))
     hands.gateway.apply(hands.custody.plan_removal(dead.route))
     done.routes.append(label)
     hands.tell(f"{label}: removed from the gateway: {dead.reason}")
-    hands.records.append(_written(hands.record(service), "route removed", 0.0, route_before=dead.route.upstream))
 
 
 def _put_away(verdicts: list[Verdict], fresh: FreshRoutes, hands: Hands, done: Pruned) -> None:
@@ -118,20 +116,21 @@ def _put_away(verdicts: list[Verdict], fresh: FreshRoutes, hands: Hands, done: P
 
 
 def _put_one_away(verdict: Verdict, fresh: FreshRoutes, hands: Hands, one_at_a_time: threading.Lock) -> str:
-    """Why it was spared, or nothing. The gateway is asked last, right before the step."""
-    stack, started = verdict.stack, hands.clock.monotonic()
+    """Why it was spared, or nothing. It is written down first: a run that is killed has done no more than history says.
+    The gateway is asked last, right before the step."""
+    stack = verdict.stack
     hands.holds[stack.service].check()
+    with one_at_a_time:
+        hands.records.append(
+            _written(hands.record(stack.service), f"{verdict.fate}: {verdict.reason}", verdict=verdict)
+        )
     if routes := fresh.reaching(stack):
         return f"the route {routes[0].label} leads to it now"
     if verdict.fate is Fate.REMOVE:
         hands.upkeep.remove(stack.containers)
     else:
         hands.upkeep.stop(stack.containers)
-    outcome = "removed" if verdict.fate is Fate.REMOVE else "stopped"
-    record = _written(hands.record(stack.service), outcome, hands.clock.monotonic() - started, verdict=verdict)
-    with one_at_a_time:
-        hands.tell(f"{stack.name}: {outcome}: {verdict.reason}")
-        hands.records.append(record)
+    hands.tell(f"{stack.name}: {'removed' if verdict.fate is Fate.REMOVE else 'stopped'}: {verdict.reason}")
     return ""
 
 
@@ -150,19 +149,16 @@ def _attempt(name: str, step: Callable[[], None], done: Pruned) -> None:
         done.failed[name] = error
 
 
-def _written(
-    record: Record, outcome: str, seconds: float, *, verdict: Verdict | None = None, route_before: str = ""
-) -> Record:
+def _written(record: Record, outcome: str, *, verdict: Verdict | None = None, dead: DeadRoute | None = None) -> Record:
     import msgspec
 
     stack = verdict.stack if verdict else None
     return msgspec.structs.replace(
         record,
         outcome=outcome,
-        seconds=round(seconds, 3),
         stack=stack.name if stack else "",
         branch=stack.branch if stack else "",
         commit=stack.commit if stack else "",
         version=stack.version if stack else "",
-        route_before=route_before,
+        route_before=dead.route.upstream if dead else "",
     )

@@ -78,8 +78,9 @@ def _recreate(
 
 
 def _in_order(containers: tuple[FoundContainer, ...], definition: Definition | None) -> tuple[FoundContainer, ...]:
-    """Dependencies first, as they were started at first."""
+    """What does not run of it, dependencies first. One that was made and never started (a run was killed in between)
+    counts as starting."""
     names = [service.name for service in definition.services] if definition else []
     order = {name: place for place, name in enumerate(names)}
     known = sorted(containers, key=lambda one: (order.get(one.compose_service, len(order)), one.name))
-    return tuple(one for one in known if one.state == "stopped" and not one.done)
+    return tuple(one for one in known if one.state in ("stopped", "starting") and not one.done)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.model.history import Version, deployed_as
+from pipeline.model.image import parse_reference
 from pipeline.model.record import Record
 from pipeline.model.route import FoundRoute, Route, same_upstream, tag_word
 from pipeline.model.snapshot import Snapshot
@@ -17,6 +19,7 @@ class DriftReason(StrEnum):
     CHANGED = "changed by hand"
     MISSING = "recorded but missing"
     UNRECORDED = "running but unrecorded"
+    RETAGGED = "digest differs from tag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ def find_drift(snapshot: Snapshot, records: tuple[Record, ...]) -> tuple[Drift, 
         found += _routes(snapshot, registered)
     if "platform" not in unread:
         found += _stacks(snapshot, registered, {one.stack for one in records})
+        found += _images(snapshot, records)
     return tuple(sorted(found, key=lambda one: (one.service, one.subject, one.reason)))
 
 
@@ -101,6 +105,31 @@ def _stacks(snapshot: Snapshot, registered: dict[str, Record], known: set[str]) 
         if stack.name not in known:
             what = f"{stack.name} ({stack.state}) is in no record"
             yield Drift(reason=DriftReason.UNRECORDED, subject="stack", service=stack.service, what=what)
+
+
+def _images(snapshot: Snapshot, records: tuple[Record, ...]) -> Iterator[Drift]:
+    """Images of stacks that run, whose tag names another one by now: a build of the same commit, or a hand."""
+    tagged = {name: image for image in snapshot.inventory.images for name in image.names}
+    by_end = {name.rpartition("/")[2]: (name, image) for name, image in tagged.items()}
+    for stack in snapshot.stacks:
+        deployed = deployed_as(records, Version(stack=stack.name, version=stack.version))
+        tag = stack.name.removeprefix(f"{stack.service}-")
+        for compose_service, reference in sorted(deployed.images.items()) if deployed else ():
+            if not _was_built_here(stack.service, reference):
+                continue
+            ends = (f"{stack.service}-{compose_service}:{tag}", f"{stack.service}:{tag}")
+            name, image = next((by_end[end] for end in ends if end in by_end), ("", None))
+            if image is not None and not image.is_named(reference):
+                what = f"{stack.name} runs {reference[-19:]} as {compose_service}, and {name} is {image.id[:19]} now"
+                yield Drift(reason=DriftReason.RETAGGED, subject="image", service=stack.service, what=what)
+
+
+def _was_built_here(service: str, reference: str) -> bool:
+    """An id, or a digest of the service's repository: the others are images that a compose file names."""
+    if reference.startswith("sha256:"):
+        return True
+    last = parse_reference(reference).path.rpartition("/")[2]
+    return "@" in reference and (last == service or last.startswith(f"{service}-"))
 
 
 def _bare(path: str) -> str:

@@ -29,7 +29,8 @@ class How(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackPlan:
     """`deployed` is the record that has the definition, `registered` the one that has the route; None where there is
-    none, as of a stack that was adopted. `serving` is what is rolled back from, `found` the target as it is there."""
+    none, as of a stack that was adopted. `recorded`: the records, too, say that it serves; a run that was killed right
+    after the switch has left none. `serving` is what is rolled back from, `found` the target as it is there."""
 
     service: str
     target: Version
@@ -38,10 +39,11 @@ class RollbackPlan:
     found: FoundStack | None
     deployed: Record | None
     registered: Record | None
+    recorded: bool = True
 
     @property
     def pending(self) -> bool:
-        return self.how is not How.SERVES
+        return self.how is not How.SERVES or not self.recorded
 
 
 def options(snapshot: Snapshot, service: str) -> tuple[Version, ...]:
@@ -75,6 +77,7 @@ def plan_rollback(snapshot: Snapshot, service: str, target: Version) -> Rollback
         found=found,
         deployed=deployed,
         registered=registered_as(records, target),
+        recorded=snapshot.history(service).last == target,
     )
 
 

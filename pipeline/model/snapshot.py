@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -57,32 +57,37 @@ class Snapshot:
         """The routes whose requests reach the stack: by its name in the upstream or in one of its targets, or by a port
         that it published and that a route with its tag leads to."""
         named = self._routes_by_stack.get(stack.name, ())
-        by_port = (one for one in self._routes_by_ports(stack) if one.owner.stack == stack.name)
-        return tuple(dict.fromkeys((*named, *by_port)))
+        return _once(named, tuple(one for one in self._routes_by_ports(stack) if one.owner.stack == stack.name))
 
     def may_reach(self, stack: FoundStack) -> tuple[FoundRoute, ...]:
         """Those, and every route to a port of that number: whose host that is cannot be told from here."""
-        return tuple(dict.fromkeys((*self.routes_to(stack), *self._routes_by_ports(stack))))
+        return _once(self._routes_by_stack.get(stack.name, ()), self._routes_by_ports(stack))
 
     def destinations(self, route: FoundRoute) -> tuple[str, ...]:
         """`host:port` of all that the route leads to: its upstream, or the targets behind that name."""
-        try:
-            parts = urlsplit(route.upstream)
-        except ValueError:
-            # Somebody wrote what is no URL: it leads to none of ours.
-            return ()
-        targets = self._targets.get(parts.hostname or "")
-        return targets if targets else (parts.netloc,) if parts.netloc else ()
+        return self._places[route.id]
 
     def named_stacks(self, route: FoundRoute) -> tuple[str, ...]:
         """The stacks that the route leads to by their names, whether they are there or not."""
         found = (stack_of_upstream(f"http://{place}") for place in self.destinations(route))
         return tuple(dict.fromkeys(name for name in found if name))
 
-    def _routes_by_ports(self, stack: FoundStack) -> Iterator[FoundRoute]:
+    def _routes_by_ports(self, stack: FoundStack) -> tuple[FoundRoute, ...]:
         ports = {outside.rpartition(":")[2] for one in stack.containers for _, outside in one.ports}
-        for port in sorted(ports):
-            yield from self._routes_by_port.get(port, ())
+        return tuple(route for port in sorted(ports) for route in self._routes_by_port.get(port, ()))
+
+    def _destinations(self, route: FoundRoute) -> tuple[str, ...]:
+        try:
+            parts = urlsplit(route.upstream)
+            targets = self._targets.get(parts.hostname or "") if self.upstreams else None
+        except ValueError:
+            # Somebody wrote what is no URL: it leads to none of ours.
+            return ()
+        return targets if targets else (parts.netloc,) if parts.netloc else ()
+
+    @cached_property
+    def _places(self) -> Mapping[str, tuple[str, ...]]:
+        return {route.id: self._destinations(route) for route in self.routes}
 
     @cached_property
     def _by_service(self) -> Mapping[str, tuple[FoundStack, ...]]:
@@ -119,3 +124,7 @@ class Snapshot:
                 if ":" in place and stack_of_upstream(f"http://{place}") not in known:
                     found[place.rpartition(":")[2]].append(route)
         return {port: tuple(routes) for port, routes in found.items()}
+
+
+def _once(one: tuple[FoundRoute, ...], other: tuple[FoundRoute, ...]) -> tuple[FoundRoute, ...]:
+    return tuple(dict.fromkeys((*one, *other))) if other else one

@@ -41,7 +41,7 @@ def deploy_one(session: Session, work: Work, force: bool) -> bool:
     stack = stack_of(session, work, read_build(session, work))
     decided = flow.plan(stack, session.platform.stacks(), force=force)
     session.deployed[work.release.service] = decided.stack
-    if not decided.changes:
+    if _is_done(session, stack, decided):
         tell(_nothing_to_do(decided, stack))
         return False
     secrets = read_secrets(session, work, stack)
@@ -51,6 +51,8 @@ def deploy_one(session: Session, work: Work, force: bool) -> bool:
         session.deployed[work.release.service] = decided.stack
         if not decided.changes:
             tell(_nothing_to_do(decided, stack))
+            if not _is_done(session, stack, decided):
+                session.records.append(_record(session, work, stack, decided, 0.0))
             return False
         refuse_older_pipeline(session, work, force)
         tell(f"{decided.stack}: {decided.reason}")
@@ -63,13 +65,18 @@ def deploy_one(session: Session, work: Work, force: bool) -> bool:
             finished=decided.outcome is flow.Outcome.COMPLETED and _was_finished(session, stack),
         )
         deployment = flow.deploy(attempt, session.platform, clock=session.clock, tell=tell, go_on=held.check)
-        session.records.append(_record(session, work, stack, deployment))
+        session.records.append(_record(session, work, stack, decided, deployment.seconds))
     tell(f"{decided.stack} is {deployment.found.state} after {deployment.seconds:.1f} s")
     return False
 
 
 def _nothing_to_do(decided: flow.DeployPlan, stack: Stack) -> str:
     return decided.reason if decided.stack != stack.name else f"{decided.stack}: {decided.reason}"
+
+
+def _is_done(session: Session, stack: Stack, decided: flow.DeployPlan) -> bool:
+    """A run that was killed right after its last step has left no record, without which there is no way back."""
+    return not decided.changes and (decided.stack != stack.name or _was_finished(session, stack))
 
 
 def _was_finished(session: Session, stack: Stack) -> bool:
@@ -136,13 +143,13 @@ def record_of(session: Session, work: Work, verb: str, stack: str, seconds: floa
     )
 
 
-def _record(session: Session, work: Work, stack: Stack, deployment: flow.Deployment) -> Record:
+def _record(session: Session, work: Work, stack: Stack, decided: flow.DeployPlan, seconds: float) -> Record:
     import msgspec
 
     return msgspec.structs.replace(
-        record_of(session, work, "deploy", stack.name, deployment.seconds),
+        record_of(session, work, "deploy", stack.name, seconds),
         images={service.name: service.image for service in stack.definition.services},
-        outcome=deployment.plan.outcome.value,
+        outcome=decided.outcome.value,
         definition=stack.definition.text(),
         sameness=stack.sameness,
     )

@@ -71,7 +71,6 @@ def _carry_out(session: Session, plan: PrunePlan, policy: PrunePolicy, claimed: 
             records=session.records,
             holds=holds,
             record=lambda service: bare_record(session, "prune", service),
-            clock=session.clock,
             tell=tell,
         )
         done = flow.apply(flow.agreed(plan, again), snapshot, hands)

@@ -63,6 +63,8 @@ def register_one(session: Session, work: Work, force: bool) -> bool:
             session.records.append(record_registration(session, work, registration, wanted))
     else:
         registration = apply_registration(session, work, wanted, stack, plan)
+        if not _has_artifacts(session, work):
+            _complete(session, work, registration, wanted)
     report(session, work, registration, stack)
     if registration.changes or not _has_artifacts(session, work):
         tell(f"restore artifacts: {', '.join(write_artifacts(session, work))}")
@@ -93,6 +95,21 @@ def _adopt(session: Session, work: Work, wanted: Route) -> None:
         session.console.teller(work.release.service)(
             f"took the route {route.label} over, which had no tags: it leads to {owner.stack}"
         )
+
+
+def _complete(session: Session, work: Work, registration: Registration, wanted: Route) -> None:
+    """A run that was killed right after the switch has left no record of it (and no artifacts): what a rollback and a
+    prune would go by."""
+    registered = [one for one in session.records.all() if one.service == wanted.service and one.route_after]
+    if not registered or registered[-1].stack != wanted.stack:
+        before = registered[-1] if registered else None
+        known = replace(
+            registration,
+            stack_before=before.stack if before else "",
+            upstream_before=before.route_after if before else "",
+        )
+        with hold(session, work, "register"):
+            session.records.append(record_registration(session, work, known, wanted))
 
 
 def _deployed(session: Session, work: Work) -> FoundStack:

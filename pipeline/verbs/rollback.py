@@ -10,7 +10,7 @@ from invoke.context import Context
 from pipeline.command import PENDING
 from pipeline.errors import BadInput
 from pipeline.flows import rollback as flow
-from pipeline.model.history import Version, deployed_as
+from pipeline.model.history import Version, deployed_as, history_of
 from pipeline.model.prune import refuse_incomplete
 from pipeline.model.record import Record
 from pipeline.model.registration import Registration
@@ -132,17 +132,26 @@ def _record(
     import msgspec
 
     deployed = plan.deployed
+    before = _rolled_back_from(session, plan)
     return msgspec.structs.replace(
         registering.record_registration(session, target, registration, wanted),
         verb="rollback",
         version=plan.target.version,
-        stack_before=plan.serving.name if plan.serving else "",
-        version_before=plan.serving.version if plan.serving else "",
+        stack_before=before.stack,
+        version_before=before.version,
         images=deployed.images if deployed else {},
         definition=deployed.definition if deployed else "",
         sameness=deployed.sameness if deployed else "",
         seconds=round(seconds, 3),
     )
+
+
+def _rolled_back_from(session: Session, plan: RollbackPlan) -> Version:
+    """What served; by the records, where a run that was killed has switched already."""
+    if plan.serving is not None and plan.serving.name != plan.target.stack:
+        return Version(stack=plan.serving.name, version=plan.serving.version)
+    last = history_of(plan.service, session.records.all()).last
+    return last if last is not None and last != plan.target else Version(stack="", version="")
 
 
 def _words(plan: RollbackPlan) -> str:

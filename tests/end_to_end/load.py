@@ -1,74 +1,81 @@
-"""Requests through the gateway at a constant rate, each on a connection of its own, while something is done."""
+"""Requests at a constant rate, on connections of their own, each timed from the moment when it was due."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
-
-from tests.end_to_end.estate import Estate
-
-_TIMEOUT = 20.0
-_BEFORE_SECONDS = 2.0
 
 
 @dataclass
 class Load:
-    """What was answered, by the version that did; failures by their words; seconds that the work took."""
+    """`with Load(url, 100):` sends 100 requests a second until the block ends. Latencies in ms; of failures the reason;
+    of answers in JSON how many came from each version."""
 
+    url: str
+    rate: int
+    method: str = "GET"
     versions: Counter[str] = field(default_factory=Counter)
-    failed: Counter[str] = field(default_factory=Counter)
-    taken: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
+    def __enter__(self) -> Load:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._send()), name="load")
+        self._thread.start()
+        return self
 
-def under_load(estate: Estate, *, rate: int, seconds: float, work: Callable[[], None]) -> Load:
-    """Does `work` two seconds after the first request; requests go on until it is done, and for `seconds` at least."""
-    return asyncio.run(_under_load(estate, rate, seconds, work))
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
 
+    @property
+    def sent(self) -> int:
+        return len(self.latencies)
 
-async def _under_load(estate: Estate, rate: int, seconds: float, work: Callable[[], None]) -> Load:
-    load = Load()
-    begin = time.perf_counter()
-    working = asyncio.ensure_future(_worked(load, work))
-    asking: set[asyncio.Task[None]] = set()
-    number = 0
-    while not working.done() or time.perf_counter() < begin + seconds:
-        await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
-        asking.add(task := asyncio.ensure_future(_one(estate, load)))
-        task.add_done_callback(asking.discard)
-        number += 1
-    await working
-    await asyncio.gather(*asking)
-    return load
+    def __str__(self) -> str:
+        ordered = sorted(self.latencies)
+        shown = f"p50 {ordered[len(ordered) // 2]:.1f} ms, p99 {ordered[len(ordered) * 99 // 100]:.1f} ms"
+        reasons = f": {', '.join(sorted(set(self.failed))[:5])}" if self.failed else ""
+        return f"{self.sent} requests at {self.rate}/s, {len(self.failed)} failed{reasons}; {shown}"
 
+    async def _send(self) -> None:
+        begin, number, waiting = time.perf_counter(), 0, set()
+        while not self._over.is_set():
+            due = begin + number / self.rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            task = asyncio.create_task(self._one(due))
+            waiting.add(task)
+            task.add_done_callback(waiting.discard)
+            number += 1
+        await asyncio.gather(*waiting)
 
-async def _worked(load: Load, work: Callable[[], None]) -> None:
-    await asyncio.sleep(_BEFORE_SECONDS)
-    start = time.perf_counter()
-    await asyncio.to_thread(work)
-    load.taken = time.perf_counter() - start
+    async def _one(self, due: float) -> None:
+        try:
+            status = await asyncio.wait_for(self._get(), 20)
+        except (OSError, TimeoutError, ValueError, IndexError) as error:
+            self.failed.append(f"{type(error).__name__}: {error}")
+        else:
+            if status != 200:
+                self.failed.append(f"status {status}")
+        self.latencies.append((time.perf_counter() - due) * 1000)
 
-
-async def _one(estate: Estate, load: Load) -> None:
-    try:
-        load.versions[await asyncio.wait_for(_asked(estate), _TIMEOUT)] += 1
-    except (OSError, TimeoutError, ValueError, IndexError, KeyError) as error:
-        load.failed[f"{type(error).__name__}: {error}"] += 1
-
-
-async def _asked(estate: Estate) -> str:
-    """The version that answers OPTIONS on the service's uri."""
-    address = urlsplit(estate.environment.proxy)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    try:
-        writer.write(f"OPTIONS {estate.uri} HTTP/1.1\r\nHost: load\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    finally:
-        writer.close()
-    if head.split(b" ", 2)[1] != b"200":
-        raise ValueError(f"{head.splitlines()[0].decode()}: {body[:200].decode()}")
-    return str(json.loads(body)["version"])
+    async def _get(self) -> int:
+        parts = urlsplit(self.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            writer.write(f"{self.method} {parts.path} HTTP/1.1\r\nHost: load\r\nConnection: close\r\n\r\n".encode())
+            answer = await reader.read()
+        finally:
+            writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        if len(body) != length:
+            raise ValueError("a short body")
+        if b"application/json" in head:
+            self.versions[json.loads(body).get("version", "")] += 1
+        return int(head.split(b" ", 2)[1])

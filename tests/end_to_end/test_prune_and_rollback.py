@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from tests.end_to_end.estate import Estate, ask, until
 
 pytestmark = pytest.mark.engine
+INVOKE = Path(sys.executable)
 
 
 def released(estate: Estate, *behaviours: str) -> list[str]:
@@ -57,12 +60,12 @@ def test_four_releases_are_told_pruned_and_rolled_back(estate: Estate) -> None:
     assert estate.ask()[1]["says"] == "three"
     assert entries(estate)[four]["prune"] == "remove: was rolled back from"
     history = json.loads(estate.invoke("history", "--json").out)["records"]
-    assert [(record["verb"], record["stack"]) for record in history][:4] == [
+    done = [(record["verb"], record["stack"]) for record in history]
+    assert (done[0], set(done[1:3]), done[3]) == (
         ("rollback", three),
-        ("prune", two),
-        ("prune", one),
+        {("prune", one), ("prune", two)},
         ("register", four),
-    ]
+    )
     assert history[0]["stack_before"] == four
     assert (history[0]["subject"], history[0]["author"]) == ("three", "Test")
 
@@ -114,3 +117,76 @@ def test_a_wiped_gateway_is_no_reason_to_remove_anything(estate: Estate) -> None
     assert ran.code == 4, ran
     assert "no route of this gateway leads to a running stack of hello" in ran.err
     assert len(estate.environment.stacks()) == 3
+
+
+def by_hand(estate: Estate, name: str, behaviour: str) -> None:
+    """A stack as the first pipeline made them: no labels of ours, and its alias on the network."""
+    engine, network = estate.environment.engine, f"pipeline-{estate.environment.name}"
+    image = next(image for container in estate.environment.containers() for image in container.image.tags)
+    environment = {"stack": name, "version": name[-8:], "branch": "master"}
+    made = engine.api.create_container(
+        image,
+        name=f"{name}.proxy.1",
+        command=["sh", "-c", f"mkdir -p /data; echo {behaviour} > behaviour; exec python3 server.py"],
+        environment=environment,
+        labels={"com.docker.compose.project": name, "com.docker.compose.service": "proxy"},
+        networking_config=engine.api.create_networking_config(
+            {network: engine.api.create_endpoint_config(aliases=[f"proxy.{name}"])}
+        ),
+    )
+    engine.api.start(made["Id"])
+
+
+def test_what_the_first_pipeline_left_is_adopted_switched_and_pruned(estate: Estate) -> None:
+    estate.settings(settle=0, grace=0)
+    released(estate, "one")
+    for container in estate.environment.containers():
+        container.stop(timeout=0)
+    old, older = "hello-master-0a1b2c3d", "hello-master-00000001"
+    try:
+        by_hand(estate, older, "older")
+        by_hand(estate, old, "old")
+        estate.environment.clear()
+        for kind in ("routes", "services"):
+            ask(f"{estate.environment.admin}/{kind}/hello", "DELETE")
+        carl = ["carl", "update_api", "--server", estate.environment.admin, "--uri", estate.uri]
+        ran = estate.run([f"{INVOKE.parent}/carl", *carl[1:], "--upstream_url", f"http://proxy.{old}:80"])
+        assert ran.code == 0, ran
+        until(lambda: estate.ask()[0] == 200)
+
+        checked = estate.invoke("adopt", "--check")
+        assert checked.code == 2, checked
+        assert f"adopt {old} as hello's" in checked.out
+        ran = estate.invoke("adopt", "--yes")
+        assert ran.code == 0, ran
+        told = entries(estate)
+        assert (told[old]["serves"], told[old]["answers"]) == ([estate.uri], True)
+        assert estate.invoke("adopt", "--check").code == 0
+
+        (new,) = released(estate, "new")
+        ran = estate.invoke("prune", "--yes")
+        assert ran.code == 0, ran
+        assert set(entries(estate)) == {new, old}
+        back = estate.invoke("rollback")
+        assert back.code == 0, back
+        assert estate.ask()[1]["says"] == "old"
+    finally:
+        for name in (old, older):
+            for container in estate.environment.engine.containers.list(all=True, filters={"name": name}):
+                container.remove(force=True)
+
+
+def test_a_registration_takes_over_its_untagged_route_and_says_so(estate: Estate) -> None:
+    (one,) = released(estate, "one")
+    for kind in ("routes", "services"):
+        ask(f"{estate.environment.admin}/{kind}/hello", "DELETE")
+    carl = [f"{INVOKE.parent}/carl", "update_api", "--server", estate.environment.admin, "--uri", estate.uri]
+    assert estate.run([*carl, "--upstream_url", f"http://proxy.{one}:80"]).code == 0
+
+    estate.behave("two")
+    ran = estate.invoke("release")
+
+    assert ran.code == 0, ran
+    assert f"which had no tags: it leads to {one}" in ran.err
+    assert estate.ask()[1]["says"] == "two"
+    assert [entity["name"] for entity in ask(f"{estate.environment.admin}/services")[1]["data"]] == ["hello"]

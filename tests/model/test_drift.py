@@ -139,3 +139,23 @@ def test_a_record_of_an_older_toolkit_is_compared_by_where_it_leads() -> None:
     assert find_drift(snapshot(), (old,)) == ()
     moved = replace(FOUND, upstream="http://elsewhere")
     assert only(find_drift(snapshot(routes=(moved,)), (old,)))[0] is DriftReason.CHANGED
+
+
+def test_a_tag_that_names_another_image_than_runs_is_told() -> None:
+    from dataclasses import replace
+
+    from pipeline.model.inventory import FoundImage, Inventory
+    from tests.model.estates import record, snapshot_of, stack
+
+    name = "cities-master-00000001"
+    deployed = record("deploy", name, ago=5, definition="{}", images={"proxy": "sha256:old", "cache": "redis:6"})
+    same = FoundImage(id="sha256:old", names=("r.example.com/estate/cities:master-00000001",))
+    found = replace(snapshot_of({}), stacks=(stack(name),), inventory=Inventory(images=(same,)))
+    other = replace(found, inventory=Inventory(images=(replace(same, id="sha256:new"),)))
+
+    assert not [one for one in find_drift(found, (deployed,)) if one.subject == "image"]
+    (drift,) = [one for one in find_drift(other, (deployed,)) if one.subject == "image"]
+    assert drift.reason == "digest differs from tag"
+    assert drift.what == (
+        f"{name} runs sha256:old as proxy, and r.example.com/estate/cities:master-00000001 is sha256:new now"
+    )
