@@ -78,7 +78,8 @@ def plan_prune(
     """
     refuse_incomplete(snapshot)
     refuse_other_environment(snapshot)
-    chosen = tuple(name for name in snapshot.services if not services or name in services)
+    asked = frozenset(services)
+    chosen = tuple(name for name in snapshot.services if not asked or name in asked)
     views = [View(snapshot=snapshot, service=name, policy=policy, mine=mine) for name in chosen]
     refuse_wrong_gateway(views)
     unlabelled = View(snapshot=snapshot, service="", policy=policy, mine=mine)
@@ -145,11 +146,11 @@ def refuse_wrong_gateway(views: list[View]) -> None:
 
 def dead_routes(snapshot: Snapshot, services: tuple[str, ...]) -> tuple[DeadRoute, ...]:
     """Routes of ours that lead, by name, to stacks that are not here, of services without a running stack."""
-    environment = tag_word(snapshot.environment)
+    environment, chosen = tag_word(snapshot.environment), frozenset(services)
     known = {stack.name for stack in (*snapshot.stacks, *snapshot.inventory.strangers)}
     found = []
     for route in snapshot.routes:
-        if route.owner.environment != environment or route.owner.service not in services:
+        if route.owner.environment != environment or route.owner.service not in chosen:
             continue
         named = snapshot.named_stacks(route)
         if len(named) == len(snapshot.destinations(route)) and named and not known.intersection(named):

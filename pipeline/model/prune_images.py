@@ -31,22 +31,25 @@ def judge_images(
     names = {release.stack for release in staying}
     held = {one.image for stack in snapshot.stacks if stack.name in names for one in stack.containers}
     used = snapshot.inventory.used | held
+    chosen = frozenset(services)
     verdicts = []
     for image in snapshot.inventory.images:
-        if image.stack and image.service in services:
-            deployed = {one for reference in (image.id, *image.digests) for one in releases.get(reference, ())}
-            reason = _why_it_stays(image, deployed & staying, deployed=bool(deployed), used=used, claimed=claimed)
-            gone = f"{', '.join(sorted(one.stack for one in deployed)[:3])}: gone, and not kept"
-            verdicts.append(ImageVerdict(image=image, goes=not reason, reason=reason or gone))
+        if not image.stack or image.service not in chosen:
+            continue
+        if image.id in used:
+            verdicts.append(ImageVerdict(image=image, goes=False, reason="a container uses it"))
+            continue
+        deployed = {one for reference in (image.id, *image.digests) for one in releases.get(reference, ())}
+        reason = _why_it_stays(image, deployed, staying, claimed)
+        gone = f"{', '.join(sorted(one.stack for one in deployed)[:3])}: gone, and not kept"
+        verdicts.append(ImageVerdict(image=image, goes=not reason, reason=reason or gone))
     return tuple(sorted(verdicts, key=lambda one: (one.image.service, one.image.label, one.image.id)))
 
 
 def _why_it_stays(
-    image: FoundImage, kept: set[Version], *, deployed: bool, used: frozenset[str], claimed: frozenset[str]
+    image: FoundImage, deployed: set[Version], staying: frozenset[Version], claimed: frozenset[str]
 ) -> str:
-    if image.id in used:
-        return "a container uses it"
-    if kept:
+    if kept := deployed & staying:
         return f"{min(kept).stack} runs it, or would again"
     if not deployed:
         return "it was not deployed here"

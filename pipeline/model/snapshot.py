@@ -69,8 +69,7 @@ class Snapshot:
 
     def named_stacks(self, route: FoundRoute) -> tuple[str, ...]:
         """The stacks that the route leads to by their names, whether they are there or not."""
-        found = (stack_of_upstream(f"http://{place}") for place in self.destinations(route))
-        return tuple(dict.fromkeys(name for name in found if name))
+        return self._named[route.id]
 
     def _routes_by_ports(self, stack: FoundStack) -> tuple[FoundRoute, ...]:
         ports = {outside.rpartition(":")[2] for one in stack.containers for _, outside in one.ports}
@@ -88,6 +87,14 @@ class Snapshot:
     @cached_property
     def _places(self) -> Mapping[str, tuple[str, ...]]:
         return {route.id: self._destinations(route) for route in self.routes}
+
+    @cached_property
+    def _named(self) -> Mapping[str, tuple[str, ...]]:
+        found = {}
+        for key, places in self._places.items():
+            names = (stack_of_upstream(f"http://{place}") for place in places)
+            found[key] = tuple(dict.fromkeys(name for name in names if name))
+        return found
 
     @cached_property
     def _by_service(self) -> Mapping[str, tuple[FoundStack, ...]]:
@@ -120,6 +127,9 @@ class Snapshot:
         found: dict[str, list[FoundRoute]] = defaultdict(list)
         known = {stack.name for stack in self.stacks}
         for route in self.routes:
+            named = self.named_stacks(route)
+            if len(named) == len(self.destinations(route)) and known.issuperset(named):
+                continue
             for place in self.destinations(route):
                 if ":" in place and stack_of_upstream(f"http://{place}") not in known:
                     found[place.rpartition(":")[2]].append(route)

@@ -24,7 +24,7 @@ def test_twenty_releases_under_load_with_a_prune_after_each_fail_no_request_and_
         for number in range(RELEASES):
             estate.behave(f"release {number}")
             ran = estate.invoke("release", "prune", "--yes")
-            assert ran.code == 0, ran
+            assert ran.code == 0, f"{number}: {ran.err[-2000:]}\n{load}"
             stacks.append(len(estate.environment.stacks()))
             images.append(len(estate.environment.engine.images.list(filters={"label": "pipeline.service=hello"})))
             space.append(estate.environment.engine.api.df()["LayersSize"])

