@@ -137,7 +137,8 @@ def rollback(
     iterable=["service"],
     help={"service": SERVICE, "environment": ENVIRONMENT, "check": CHECK, "yes": "do not ask, as in CI"}
     | {"keep": "releases kept beside what serves (default: the manifest's keep, else 1)"}
-    | {"now": "without the grace time; what serves or served just now stays all the same"},
+    | {"now": "without the grace time; what serves or served just now stays all the same"}
+    | {"artifacts": "also remove restore artifacts of releases that are gone, from this folder"},
 )
 @verb
 def prune(
@@ -146,13 +147,14 @@ def prune(
     environment: str | None = None,
     keep: str = "",
     now: bool = False,
+    artifacts: bool = False,
     yes: bool = False,
     check: bool = False,
 ) -> int:
     """Remove what releases left behind; tell of every stack whether it goes or stays, and why."""
     from pipeline.verbs import prune as go
 
-    return go.prune(c, service or (), environment, go.Flags(keep, now, yes), check=check)
+    return go.prune(c, service or (), environment, go.Flags(keep, now, yes, artifacts), check=check)
 
 
 @task(help={"environment": ENVIRONMENT, "check": CHECK, "yes": "do not ask, as in CI"})

@@ -63,6 +63,7 @@ def agreed(shown: PrunePlan, now: PrunePlan) -> PrunePlan:
         routes=tuple(dead for dead in now.routes if dead.route.id in routes),
         images=tuple(verdict for verdict in now.images if verdict.image.id in images),
         volumes=now.volumes,
+        staying=now.staying | shown.staying,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import msgspec
 
 from pipeline.errors import BadInput, Refused
@@ -9,6 +12,7 @@ from pipeline.model.image import BuiltImage
 from pipeline.model.release import Release
 
 SCHEMA_VERSION = 1
+_SCRIPT = re.compile(r"createKongApi\.(?:(?P<service>[a-z0-9-]+)\.)?(?P<version>[0-9a-f]{8}(?:-dirty)?)\.sh")
 
 OWN_OUTPUTS = (
     "build/*/artifact.json",
@@ -74,6 +78,21 @@ def artifact_paths(service: str, version: str, folder: str = "artifacts") -> tup
 def secrets_path(version: str, folder: str = "artifacts") -> str:
     """Where the secrets of a dump lie, encrypted."""
     return f"{folder}/kong.{version}.secrets.age"
+
+
+def artifacts_to_remove(
+    names: Iterable[str], kept: frozenset[str], services: tuple[str, ...], *, everything: bool
+) -> tuple[str, ...]:
+    """Of the restore scripts' names those of releases whose version is not kept. Those of a whole gateway belong to no
+    service: they go only when `everything` was looked at, and the newest is the caller's to leave out."""
+    found = []
+    for name in names:
+        parts = _SCRIPT.fullmatch(name)
+        if parts is None or parts["version"] in kept:
+            continue
+        if parts["service"] in services if parts["service"] else everything:
+            found.append(name)
+    return tuple(sorted(found))
 
 
 def is_script_of(text: str, environment: str, commit: str) -> bool:

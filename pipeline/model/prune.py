@@ -44,7 +44,8 @@ class DeadRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrunePlan:
-    """All that was found, by service and age, with what becomes of it. Volumes are only ever listed."""
+    """All that was found, by service and age, with what becomes of it. Volumes are only ever listed; `staying` are the
+    releases that run or may come back."""
 
     environment: str
     services: tuple[str, ...]
@@ -52,6 +53,7 @@ class PrunePlan:
     routes: tuple[DeadRoute, ...]
     images: tuple[ImageVerdict, ...]
     volumes: tuple[FoundVolume, ...]
+    staying: frozenset[Version] = frozenset()
 
     @property
     def pending(self) -> bool:
@@ -84,12 +86,14 @@ def plan_prune(
     refuse_wrong_gateway(views)
     unlabelled = View(snapshot=snapshot, service="", policy=policy, mine=mine)
     verdicts = tuple(judge(stack, view) for view in (*views, unlabelled) for stack in view.stacks)
+    staying = _staying(verdicts, views)
     return PrunePlan(
         environment=snapshot.environment,
         services=chosen,
+        staying=staying,
         stacks=tuple(sorted(verdicts, key=lambda one: (one.stack.service, -one.stack.created, one.stack.name))),
         routes=dead_routes(snapshot, chosen),
-        images=judge_images(snapshot, _staying(verdicts, views), services=chosen, claimed=claimed),
+        images=judge_images(snapshot, staying, services=chosen, claimed=claimed),
         volumes=tuple(one for one in snapshot.inventory.volumes if one.environment == snapshot.environment),
     )
 

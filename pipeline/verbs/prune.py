@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from invoke.context import Context
 
 from pipeline.command import PENDING
+from pipeline.edge.artifacts import artifacts_of, newest_whole, remove_artifact
 from pipeline.errors import Failed
 from pipeline.flows import prune as flow
 from pipeline.flows.lease import holding_those
+from pipeline.model.artifact import artifacts_to_remove
 from pipeline.model.prune import Fate, PrunePlan, plan_prune, refuse_incomplete
 from pipeline.model.prune_rules import PrunePolicy
 from pipeline.model.record import lease_name
@@ -30,6 +33,7 @@ class Flags:
     keep: str = ""
     now: bool = False
     yes: bool = False
+    artifacts: bool = False
 
 
 def prune(c: Context, services: Sequence[str], environment: str | None, flags: Flags, *, check: bool) -> int:
@@ -42,20 +46,23 @@ def prune(c: Context, services: Sequence[str], environment: str | None, flags: F
         refuse_incomplete(snapshot)
         claimed = _claimed(session, snapshot)
         plan = plan_prune(snapshot, policy, services=chosen_services(session, snapshot), claimed=claimed)
-        session.console.result("\n".join(_lines(plan, snapshot)))
-        if checks_only(c, check):
-            return PENDING if plan.pending else 0
-        if not plan.pending:
-            return 0
+        old = _old_artifacts(session, plan) if flags.artifacts else ()
+        session.console.result("\n".join((*_lines(plan, snapshot), *(f"remove  {path.name}" for path in old))))
+        pending = plan.pending or bool(old)
+        if checks_only(c, check) or not pending:
+            return PENDING if pending else 0
         if not flags.yes and not session.console.confirm(f"Do this in {plan.environment}?"):
             session.console.tell("nothing was done")
             return 0
-        return _carry_out(session, plan, policy, claimed)
+        _carry_out(session, plan, policy, claimed)
+        for path in old:
+            remove_artifact(path)
+        return 0
     finally:
         session.end_upkeep()
 
 
-def _carry_out(session: Session, plan: PrunePlan, policy: PrunePolicy, claimed: frozenset[str]) -> int:
+def _carry_out(session: Session, plan: PrunePlan, policy: PrunePolicy, claimed: frozenset[str]) -> None:
     """Under the leases of the services that have something to be done; planned anew, because time has passed."""
     tell = session.console.tell
     names = {service: lease_name(plan.environment, service) for service in _concerned(plan)}
@@ -63,7 +70,7 @@ def _carry_out(session: Session, plan: PrunePlan, policy: PrunePolicy, claimed: 
         snapshot = survey_all(session, leases=False)
         again = plan_prune(snapshot, policy, services=tuple(holds), claimed=claimed) if holds else None
         if again is None:
-            return 0
+            return
         hands = flow.Hands(
             gateway=session.gateway,
             custody=session.custody,
@@ -75,7 +82,16 @@ def _carry_out(session: Session, plan: PrunePlan, policy: PrunePolicy, claimed: 
         )
         done = flow.apply(flow.agreed(plan, again), snapshot, hands)
     _summarise(session, plan, done)
-    return 0
+
+
+def _old_artifacts(session: Session, plan: PrunePlan) -> tuple[Path, ...]:
+    """Restore scripts of releases that are gone for good; never the newest of the whole gateway."""
+    scripts = {path.name: path for path in artifacts_of(session.root / "artifacts", plan.environment)}
+    kept = frozenset(release.version for release in plan.staying)
+    everything = not session.choice.services
+    going = artifacts_to_remove(scripts, kept, plan.services, everything=everything)
+    newest = newest_whole(scripts.values())
+    return tuple(scripts[name] for name in going if scripts[name] != newest)
 
 
 def _concerned(plan: PrunePlan) -> tuple[str, ...]:
