@@ -138,6 +138,7 @@ def rollback(
     help={"service": SERVICE, "environment": ENVIRONMENT, "check": CHECK, "yes": "do not ask, as in CI"}
     | {"keep": "releases kept beside what serves (default: the manifest's keep, else 1)"}
     | {"now": "without the grace time; what serves or served just now stays all the same"}
+    | {"registry": "also take the tags of releases that are gone out of the registry"}
     | {"artifacts": "also remove restore artifacts of releases that are gone, from this folder"},
 )
 @verb
@@ -147,6 +148,7 @@ def prune(
     environment: str | None = None,
     keep: str = "",
     now: bool = False,
+    registry: bool = False,
     artifacts: bool = False,
     yes: bool = False,
     check: bool = False,
@@ -154,7 +156,7 @@ def prune(
     """Remove what releases left behind; tell of every stack whether it goes or stays, and why."""
     from pipeline.verbs import prune as go
 
-    return go.prune(c, service or (), environment, go.Flags(keep, now, yes, artifacts), check=check)
+    return go.prune(c, service or (), environment, go.Flags(keep, now, yes, artifacts, registry), check=check)
 
 
 @task(help={"environment": ENVIRONMENT, "check": CHECK, "yes": "do not ask, as in CI"})

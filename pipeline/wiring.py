@@ -26,7 +26,7 @@ from pipeline.wiring_platform import PlatformDrivers
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from pipeline.builders.base import Builder, ImageStore
+    from pipeline.builders.base import Builder, ImageStore, RegistryTags
     from pipeline.builders.docker_images import DockerImages
     from pipeline.edge.engine import EngineClients
     from pipeline.gateways.base import Custody, Front, Gateway, GatewayByUri, Restorer
@@ -160,6 +160,12 @@ class Session:
 
         address = self.settings.build_engine
         return EngineClients(self._engine(address), address)
+
+    @cached_property
+    def registry_tags(self) -> RegistryTags:
+        from pipeline.builders.docker_tags import DockerTags
+
+        return DockerTags(self._images.registries.access)
 
     def end_building(self) -> None:
         """Lets the connections go that a build's threads opened."""

@@ -98,6 +98,18 @@ class Builder(Protocol):
         A second call builds again, from the cache."""
 
 
+class RegistryTags(Protocol):
+    """What a registry keeps of releases that are gone. Every method may raise BadInput where it refuses the user."""
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """All of them, to the real end. Reads only."""
+
+    def remove(self, repository: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Takes these tags (tag → the digest that it had) away and gives those that are gone now. One that means
+        another digest by now stays, as does one whose manifest has other tags, where the registry knows no deletion of
+        a tag alone. A second call changes nothing."""
+
+
 class ImageStore(Protocol):
     """Keeps images."""
 

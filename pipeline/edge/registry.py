@@ -137,6 +137,17 @@ class RegistryClient:
             )
         return digest
 
+    def delete(self, path: str, reference: str) -> bool:
+        """Takes a tag away, or a manifest with all of its tags when `reference` is a digest; True when it is gone,
+        False where the registry does not do that (many know no deletion of a tag alone)."""
+        call = Call(method="DELETE", repository=path, path=f"manifests/{reference}")
+        reply = self._connection.ask(call)
+        if reply.status in (200, 202, 204, 404):
+            return True
+        if reply.status in (400, 405, 501):
+            return False
+        raise self._not_taken(call, reply)
+
     def tags(self, path: str) -> tuple[str, ...]:
         """All tags of a repository, in the registry's order, page by page; empty for a repository that is not there."""
         found: list[str] = []

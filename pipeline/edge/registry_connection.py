@@ -36,7 +36,8 @@ class Call:
     @property
     def scope(self) -> str:
         """What a token has to allow, as the token specification writes it."""
-        return f"repository:{self.repository}:{'pull,push' if self.method == 'PUT' else 'pull'}"
+        rights = {"PUT": "pull,push", "DELETE": "pull,delete"}
+        return f"repository:{self.repository}:{rights.get(self.method, 'pull')}"
 
     def __str__(self) -> str:
         return f"{self.method} {self.repository}/{self.path}"

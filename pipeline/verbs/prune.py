@@ -16,6 +16,7 @@ from pipeline.flows.lease import holding_those
 from pipeline.model.artifact import artifacts_to_remove
 from pipeline.model.prune import Fate, PrunePlan, plan_prune, refuse_incomplete
 from pipeline.model.prune_rules import PrunePolicy
+from pipeline.model.prune_tags import OldTags, old_tags, still_there
 from pipeline.model.record import lease_name
 from pipeline.model.size import shown_size
 from pipeline.model.snapshot import Snapshot
@@ -34,6 +35,23 @@ class Flags:
     now: bool = False
     yes: bool = False
     artifacts: bool = False
+    registry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Extra:
+    """What is removed where it was asked for."""
+
+    artifacts: tuple[Path, ...]
+    tags: tuple[OldTags, ...]
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.artifacts or self.tags)
+
+    def lines(self) -> list[str]:
+        names = [f"tag {one.repository}:{tag}" for one in self.tags for tag in one.tags]
+        return [f"remove  {name}" for name in (*names, *(path.name for path in self.artifacts))]
 
 
 def prune(c: Context, services: Sequence[str], environment: str | None, flags: Flags, *, check: bool) -> int:
@@ -46,17 +64,19 @@ def prune(c: Context, services: Sequence[str], environment: str | None, flags: F
         refuse_incomplete(snapshot)
         claimed = _claimed(session, snapshot)
         plan = plan_prune(snapshot, policy, services=chosen_services(session, snapshot), claimed=claimed)
-        old = _old_artifacts(session, plan) if flags.artifacts else ()
-        session.console.result("\n".join((*_lines(plan, snapshot), *(f"remove  {path.name}" for path in old))))
-        pending = plan.pending or bool(old)
+        extra = _Extra(
+            artifacts=_old_artifacts(session, plan) if flags.artifacts else (),
+            tags=_old_tags(session, old_tags(snapshot, plan, claimed)) if flags.registry else (),
+        )
+        session.console.result("\n".join((*_lines(plan, snapshot), *extra.lines())))
+        pending = plan.pending or extra.pending
         if checks_only(c, check) or not pending:
             return PENDING if pending else 0
         if not flags.yes and not session.console.confirm(f"Do this in {plan.environment}?"):
             session.console.tell("nothing was done")
             return 0
         _carry_out(session, plan, policy, claimed)
-        for path in old:
-            remove_artifact(path)
+        _remove_extra(session, extra)
         return 0
     finally:
         session.end_upkeep()
@@ -82,6 +102,20 @@ def _carry_out(session: Session, plan: PrunePlan, policy: PrunePolicy, claimed: 
         )
         done = flow.apply(flow.agreed(plan, again), snapshot, hands)
     _summarise(session, plan, done)
+
+
+def _remove_extra(session: Session, extra: _Extra) -> None:
+    for old in extra.tags:
+        gone = session.registry_tags.remove(old.repository, old.tags)
+        session.console.tell(f"{old.repository}: {len(gone)} of {len(old.tags)} old tags are gone")
+    for path in extra.artifacts:
+        remove_artifact(path)
+
+
+def _old_tags(session: Session, found: tuple[OldTags, ...]) -> tuple[OldTags, ...]:
+    """Those that the registry still has."""
+    there = (still_there(one, session.registry_tags.tags(one.repository)) for one in found)
+    return tuple(one for one in there if one.tags)
 
 
 def _old_artifacts(session: Session, plan: PrunePlan) -> tuple[Path, ...]:

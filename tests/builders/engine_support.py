@@ -163,7 +163,7 @@ def is_there(client: APIClient, reference: str) -> bool:
 
 
 @contextmanager
-def running_registry(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
+def running_registry(folder: Path, *, htpasswd: str = "", deletes: bool = False) -> Iterator[str]:
     """Debian's docker-registry on a free port of 127.0.0.1; gives `host:port`."""
     port = free_port()
     auth = ""
@@ -171,7 +171,8 @@ def running_registry(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
         (folder / "htpasswd").write_text(htpasswd)
         auth = f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
     (folder / "registry.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}, "
+        f"delete: {{enabled: {str(deletes).lower()}}}}}\n"
         f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
     )
     command = ["docker-registry", "serve", str(folder / "registry.yml")]
