@@ -9,13 +9,14 @@ from tests.end_to_end.load import Load
 
 pytestmark = pytest.mark.engine
 RELEASES = 20
-RATE = 100
+# As much as a machine that does other things answers as well; benchmarks/prune.py sends 100.
+RATE = 25
 # What serves, its predecessor, and whatever is in its grace time.
 MOST_STACKS = 4
 
 
 def test_twenty_releases_under_load_with_a_prune_after_each_fail_no_request_and_fill_no_disk(estate: Estate) -> None:
-    estate.settings(settle=1, grace=3)
+    estate.settings(settle=1, grace=3, verify_timeout=30, deploy_timeout=90)
     estate.manifest(health={"path": f"{estate.uri}/health", "interval": 0.5, "timeout": 3, "retries": 20})
     assert estate.invoke("release").code == 0
     stacks, images, space = [], [], []

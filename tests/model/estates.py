@@ -45,7 +45,8 @@ def stack(name: str, *, age: float = 86400, state: str = "healthy", **fields: An
 def route(service: str, upstream: str, **fields: Any) -> FoundRoute:
     """A route of ours to a stack (by its name) or to a URL."""
     url = upstream if "://" in upstream else f"http://proxy.{upstream}"
-    owner = Owner(environment="stage", service=service, stack=fields.pop("tag", upstream))
+    tag = fields.pop("tag", upstream)
+    owner = Owner(environment=fields.pop("environment", "stage"), service=service, stack=tag)
     found = FoundRoute(
         id=f"route-{service}-{upstream}",
         name=service,
