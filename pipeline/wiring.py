@@ -21,14 +21,13 @@ from pipeline.model.manifest import Manifest, check_together, parse_manifest
 from pipeline.model.release import Release, make_release
 from pipeline.model.settings_file import merge_files
 from pipeline.settings import Settings, choose_environment, in_ci, make_settings
+from pipeline.wiring_build import BuildDrivers
 from pipeline.wiring_platform import PlatformDrivers
 
 if TYPE_CHECKING:
     from docker import APIClient
 
     from pipeline.builders.base import Builder, ImageStore, RegistryTags
-    from pipeline.builders.docker_images import DockerImages
-    from pipeline.edge.engine import EngineClients
     from pipeline.gateways.base import Custody, Front, Gateway, GatewayByUri, Restorer
     from pipeline.gateways.kong.any_kong import AnyKong
     from pipeline.lab.gateway_container import LabGateway
@@ -126,50 +125,23 @@ class Session:
 
     @cached_property
     def builder(self) -> Builder:
-        from pipeline.builders.docker import DockerBuilder
-        from pipeline.builders.docker_choice import BuilderSettings
-        from pipeline.edge.context_digests import ContextDigests
-
-        settings = self.settings
-        return DockerBuilder(
-            self._build_engine,
-            self._images,
-            digests=ContextDigests(_cache_folder(self.variables)),
-            settings=BuilderSettings(
-                builder=settings.builder,
-                cache_to=settings.build_cache,
-                attest=settings.build_attestations,
-                environ=self.variables,
-            ),
-            context_limit=settings.context_limit,
-        )
+        return self._build.builder
 
     @cached_property
     def images(self) -> ImageStore:
-        return self._images
-
-    @cached_property
-    def _images(self) -> DockerImages:
-        from pipeline.builders.docker_images import DockerImages
-
-        return DockerImages(self._build_engine, self.settings.registry, clock=self.clock)
-
-    @cached_property
-    def _build_engine(self) -> EngineClients:
-        from pipeline.edge.engine import EngineClients
-
-        address = self.settings.build_engine
-        return EngineClients(self._engine(address), address)
+        return self._build.images
 
     @cached_property
     def registry_tags(self) -> RegistryTags:
-        from pipeline.builders.docker_tags import DockerTags
-
-        return DockerTags(self._images.registries.access)
+        return self._build.registry_tags
 
     def end_building(self) -> None:
         """Lets the connections go that a build's threads opened."""
-        self._build_engine.close()
+        self._build.end_building()
+
+    @cached_property
+    def _build(self) -> BuildDrivers:
+        return BuildDrivers(self.settings, self._engine, self.clock, self.variables)
 
     def deployed_images(self, service: str) -> tuple[str, ...]:
         """The digests that the service's stacks run in this environment; none where a branch is only built."""
@@ -295,12 +267,6 @@ def open_session(services: tuple[str, ...] = (), environment: str | None = None)
         _session = Session(start=Path.cwd(), variables=dict(os.environ))
     _session.choose(services, environment)
     return _session
-
-
-def _cache_folder(variables: Mapping[str, str]) -> str | None:
-    """What can be made anew is kept where the desktop's standard has it (XDG base directories)."""
-    own = variables.get("XDG_CACHE_HOME") or (variables.get("HOME") and f"{variables['HOME']}/.cache")
-    return f"{own}/invoke-pipeline" if own else None
 
 
 def _manifest(folder: Folder) -> Manifest:

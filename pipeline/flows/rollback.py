@@ -17,7 +17,7 @@ from pipeline.platforms.base import Platform, Upkeep
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bringing:
     """How a release is brought back: `stack` is what its record describes (None of an adopted one), `secrets` gives
-    their values and is asked only where containers are made again. `timeout` in seconds, until it is healthy, and `steady`
+    their values and is asked only where containers are made again. `timeout` in seconds, until it is healthy; `steady`
     for how long it has to stay so."""
 
     stack: Stack | None
