@@ -52,6 +52,10 @@ class PlatformDrivers:
     @cached_property
     def upkeep(self) -> Upkeep:
         """With a client for each thread: stacks are stopped and removed several at a time."""
+        if self._settings.rancher:
+            from pipeline.platforms.rancher_upkeep import RancherUpkeep
+
+            return RancherUpkeep(self._rancher, self._settings.environment, clock=self._clock)
         from pipeline.platforms.docker_upkeep import DockerUpkeep
 
         return DockerUpkeep(self._clients, self._settings.environment)
@@ -72,7 +76,8 @@ class PlatformDrivers:
 
     def end_upkeep(self) -> None:
         """Lets the connections go that its threads opened."""
-        self._clients.close()
+        if not self._settings.rancher:
+            self._clients.close()
 
     @cached_property
     def leases(self) -> Leases:

@@ -61,7 +61,7 @@ class RancherPlatform:
         self._registry = registry
         self._clock = clock
         self._services = Services(client, clock)
-        self._removing = Removal(client, self._services, environment, clock)
+        self._removing = Removal(client, self._services, clock, is_mine=self._is_mine)
         self._watched: _Watched | None = None
 
     def stacks(self) -> tuple[FoundStack, ...]:

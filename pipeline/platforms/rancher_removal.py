@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from pipeline.edge.rancher_client import RancherClient
 from pipeline.errors import Failed, Refused
 from pipeline.model.clock import Clock, Deadline
-from pipeline.model.rancher import GONE, ContainerRow, ServiceRow, StackRow, service_of
+from pipeline.model.rancher import GONE, ContainerRow, ServiceRow, StackRow
 from pipeline.platforms.rancher_found import Place
 from pipeline.platforms.rancher_services import Services
 from pipeline.platforms.rancher_steps import Step, step_to_remove
@@ -19,13 +19,20 @@ _ASKED_ENOUGH = 3
 
 
 class Removal:
-    """Removes what stands in given places of one environment. A second call finds nothing and changes nothing."""
+    """Removes what stands in given places and `is_mine`. A second call finds nothing and changes nothing."""
 
-    def __init__(self, client: RancherClient, services: Services, environment: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: RancherClient,
+        services: Services,
+        clock: Clock,
+        *,
+        is_mine: Callable[[StackRow | ServiceRow], bool],
+    ) -> None:
         self._client = client
         self._services = services
-        self._environment = environment
         self._clock = clock
+        self._is_mine = is_mine
 
     def remove(self, places: Sequence[Place], empty_stacks: Iterable[str]) -> None:
         """A stack that is to lose every service goes as one. Volumes stay: no stack owns them."""
@@ -83,9 +90,6 @@ class Removal:
                 raise self._stuck(f"the container {rows[0].name} is {rows[0].state}")
             deadline.pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-
-    def _is_mine(self, row: StackRow | ServiceRow) -> bool:
-        return bool(service_of(row.external_id, self._environment))
 
     def _stuck(self, what: str) -> Failed:
         return Failed(

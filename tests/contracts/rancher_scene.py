@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -25,7 +25,7 @@ from tests.contracts.platform_scenes import NOWHERE, fitted
 
 FAST = Timings(step=0.02, tick=0.02, start=0.3, health=0.1, stop=0.05, retry=0.1, retry_limit=0.5)
 OTHER_KEY = Key(access="E0000000000000000002", secret="environment-secret-0000000000000000000002")
-_LACKS = ("exit codes", "refusals at the start", "ports of its choice", "volumes", "logs")
+_LACKS = ("exit codes", "refusals at the start", "ports of its choice", "volumes", "logs", "images")
 
 
 def address_of(lab: Lab, key: Key = ENVIRONMENT_KEY, **fields: Any) -> RancherAddress:
@@ -114,8 +114,11 @@ class Breaking(RancherClient):
         return made
 
 
+MadeScene = TypeVar("MadeScene", bound=RancherScene)
+
+
 @contextmanager
-def rancher_scene() -> Iterator[RancherScene]:
+def rancher_scene(made: type[MadeScene] = RancherScene) -> Iterator[MadeScene]:  # type: ignore[assignment]  # its bound
     with running_rancher(timings=FAST, real_time=True) as lab:
 
         def second_project() -> None:
@@ -124,7 +127,7 @@ def rancher_scene() -> Iterator[RancherScene]:
             lab.state.add_key(OTHER_KEY, project)
 
         lab.call(second_project)
-        scene = RancherScene(lab, SystemClock())
+        scene = made(lab, SystemClock())
         try:
             yield scene
         finally:

@@ -1,4 +1,4 @@
-"""What is put away and found on a platform, in memory and on the real engine."""
+"""What is put away and found on a platform, in memory, on a lab Rancher and on the real engine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 from pipeline.edge.engine import EngineClients
 from pipeline.errors import Failed
 from pipeline.model.image import LABEL
+from pipeline.model.rancher import ServiceRow, StackRow
 from pipeline.platforms.base import Upkeep
 from pipeline.platforms.docker_upkeep import DockerUpkeep
 from pipeline.platforms.memory_upkeep import MemoryUpkeep
+from pipeline.platforms.rancher_upkeep import RancherUpkeep
 from tests.conftest import SteppingClock
-from tests.contracts.platform_scenes import HERE, EngineScene, MemoryScene, Scene, service, stack
+from tests.contracts.platform_scenes import HERE, EngineScene, MemoryScene, Scene, service, stack, wait_for
+from tests.contracts.rancher_scene import RancherScene, rancher_scene
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -36,13 +39,22 @@ class EngineUpkeepScene(EngineScene):
         super().destroy()
 
 
-AnyScene = MemoryUpkeepScene | EngineUpkeepScene
+class RancherUpkeepScene(RancherScene):
+    def upkeep(self, environment: str = "") -> Upkeep:
+        return RancherUpkeep(self.client(environment), environment or self.environment, clock=self.clock)
 
 
-@pytest.fixture(params=["memory", pytest.param("engine", marks=pytest.mark.engine)])
+AnyScene = MemoryUpkeepScene | EngineUpkeepScene | RancherUpkeepScene
+
+
+@pytest.fixture(params=["memory", "rancher", pytest.param("engine", marks=pytest.mark.engine)])
 def scene(request: pytest.FixtureRequest) -> Iterator[AnyScene]:
     if request.param == "memory":
         yield MemoryUpkeepScene()
+        return
+    if request.param == "rancher":
+        with rancher_scene(RancherUpkeepScene) as on_rancher:
+            yield on_rancher
         return
     client = request.getfixturevalue("engine_client")
     found = EngineUpkeepScene(client, request.getfixturevalue("image"), SteppingClock())
@@ -76,8 +88,8 @@ def test_what_is_stopped_stays_and_starts_again_as_it_was(scene: AnyScene) -> No
     scene.upkeep().resume(before)
     scene.upkeep().resume(before)
 
-    after = containers(scene)
-    assert [(one.id, one.state) for one in after] == [(one.id, "running") for one in before]
+    wait_for(lambda: [one.state for one in containers(scene)] == ["running"])
+    assert [one.id for one in containers(scene)] == [one.id for one in before]
 
 
 def test_what_is_gone_is_no_error_to_stop_or_remove_and_one_to_start(scene: AnyScene) -> None:
@@ -94,6 +106,7 @@ def test_what_is_gone_is_no_error_to_stop_or_remove_and_one_to_start(scene: AnyS
 
 
 def test_an_inventory_tells_the_platforms_time_the_volumes_and_what_others_use(scene: AnyScene) -> None:
+    scene.need("images")
     wanted = stack(service(mounts=()), volumes=("data",))
     scene.platform().start(scene.fitted(wanted), {})
 
@@ -124,6 +137,31 @@ def test_containers_of_others_are_strangers_and_ours_of_any_environment_are_not(
     assert found["towns-master-0a1b2c3d"].containers[0].compose_service == "proxy"
     assert found["cities-old-0a1b2c3d"].containers[0].compose_service == "web"
     assert not [name for name in found if name.startswith("cities-master-00000001")]
+
+
+def test_on_a_rancher_stacks_of_others_are_strangers_and_ours_of_any_environment_are_not() -> None:
+    with rancher_scene(RancherUpkeepScene) as scene:
+        scene.platform().start(scene.fitted(stack()), {})
+        made = scene.client().create("stacks", {"name": "towns-master-0a1b2c3d", "externalId": "by://hand"}, StackRow)
+        launch = {"imageUuid": "docker:estate/towns:1"}
+        body = {"name": "proxy", "stackId": made.id, "scale": 2, "launchConfig": launch, "startOnCreate": True}
+        scene.client().create("services", body, ServiceRow)
+        scene.client().create("stacks", {"name": "empty"}, StackRow)
+        scene.client().create("volumes", {"name": "cities-stage-data", "driver": "local"}, StackRow)
+
+        found = {one.name: one for one in scene.upkeep().inventory().strangers}
+
+        assert found.keys() == {"towns-master-0a1b2c3d", "empty"}
+        assert [(one.compose_service, one.image_name) for one in found["towns-master-0a1b2c3d"].containers] == [
+            ("proxy", "estate/towns:1"),
+            ("proxy", "estate/towns:1"),
+        ]
+        assert [(one.name, one.service) for one in scene.upkeep().inventory().volumes] == [
+            ("cities-stage-data", "cities")
+        ]
+        assert scene.upkeep("stage-other").inventory().strangers == ()
+        scene.upkeep().remove(found["towns-master-0a1b2c3d"].containers)
+        assert [one.name for one in scene.upkeep().inventory().strangers] == ["empty"]
 
 
 def test_an_image_goes_with_all_of_its_names_unless_a_container_has_it(engine_scene: EngineUpkeepScene) -> None:
