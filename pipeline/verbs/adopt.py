@@ -21,7 +21,7 @@ def adopt(c: Context, environment: str | None, *, yes: bool, check: bool) -> int
     session = open_session((), environment)
     name = session.require_environment()
     try:
-        snapshot = survey_all(session)
+        snapshot = survey_all(session, branches=False)
         refuse_incomplete(snapshot)
         refuse_other_environment(snapshot)
         claims = find_claims(snapshot, {manifest.name: manifest.uri for manifest, _ in session.manifests})

@@ -10,19 +10,19 @@ from invoke.context import Context
 from pipeline.command import PENDING
 from pipeline.errors import BadInput
 from pipeline.flows import rollback as flow
+from pipeline.flows.lease import Hold, holding
 from pipeline.model.history import Version, deployed_as, history_of
 from pipeline.model.prune import refuse_incomplete
-from pipeline.model.record import Record
+from pipeline.model.record import Record, lease_name
 from pipeline.model.registration import Registration
 from pipeline.model.rollback import RollbackPlan, choose, options, plan_rollback, stack_again
 from pipeline.model.route import Route
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundStack
 from pipeline.verbs import register as registering
-from pipeline.verbs.deploy import hold
 from pipeline.verbs.several import checks_only
 from pipeline.verbs.sources import secrets_for
-from pipeline.verbs.surveys import survey_all
+from pipeline.verbs.surveys import holder_of, survey_all
 from pipeline.wiring import Session, Work, open_session
 
 
@@ -33,49 +33,61 @@ def rollback(c: Context, services: Sequence[str], environment: str | None, *, to
     if len(session.works) != 1:
         raise BadInput("one service is rolled back at a time", hint="Name it: `invoke rollback -s NAME`.")
     (work,) = session.works
+    service = work.release.service
     try:
-        snapshot = survey_all(session)
-        refuse_incomplete(snapshot)
-        service = work.release.service
-        plan = plan_rollback(
-            snapshot, service, choose(snapshot, service, to) if to else _picked(session, snapshot, service)
-        )
-        session.console.tell(_words(plan))
-        if checks_only(c, check) or not plan.pending:
-            return PENDING if plan.pending else 0
-        _carry_out(session, work, plan)
+        target = None
+        if checks_only(c, check) or (not to and session.console.interactive):
+            snapshot = survey_all(session, branches=False)
+            refuse_incomplete(snapshot)
+            target = choose(snapshot, service, to) if to else _picked(session, snapshot, service)
+            plan = plan_rollback(snapshot, service, target)
+            if checks_only(c, check) or not plan.pending:
+                session.console.tell(_words(plan))
+                return PENDING if plan.pending else 0
+        _carry_out(session, work, target, to)
         return 0
     finally:
         session.end_upkeep()
 
 
-def _carry_out(session: Session, work: Work, plan: RollbackPlan) -> None:
-    """Under the lease of the service, where it is looked at anew: another run may have been here in between."""
-    tell = session.console.teller(plan.service)
-    with hold(session, _work_of(work, plan), "rollback") as held:
-        snapshot = survey_all(session, leases=False)
+def _carry_out(session: Session, work: Work, target: Version | None, to: str) -> None:
+    """Looks and acts under the lease of the service: nobody else changes it in between."""
+    service, tell = work.release.service, session.console.teller(work.release.service)
+    name, holder = lease_name(work.release.environment, service), holder_of(session, "rollback")
+    with holding(session.leases, name, holder=holder, clock=session.clock, tell=tell) as held:
+        snapshot = survey_all(session, leases=False, branches=False)
         refuse_incomplete(snapshot)
-        plan = plan_rollback(snapshot, plan.service, plan.target)
-        target = _work_of(work, plan)
-        started = session.clock.monotonic()
-        bringing = flow.Bringing(
-            stack=stack_again(plan.deployed, session.settings.actor) if plan.deployed else None,
-            secrets=lambda stack: secrets_for(session, stack),
-            timeout=session.settings.deploy_timeout,
-            steady=session.steady,
-        )
-        found = flow.bring_back(
-            plan, bringing, session.platform, session.upkeep, clock=session.clock, tell=tell, go_on=held.check
-        )
-        held.check()
-        wanted = _wanted(session, target, found, plan)
-        registration = registering.apply_registration(session, target, wanted, found, None)
-        seconds = session.clock.monotonic() - started
-        session.records.append(_record(session, target, plan, registration, wanted, seconds))
-    registering.report(session, target, registration, found)
-    tell(f"restore artifacts: {', '.join(registering.write_artifacts(session, target))}")
+        plan = plan_rollback(snapshot, service, target or choose(snapshot, service, to))
+        session.console.tell(_words(plan))
+        if not plan.pending:
+            return
+        goal, registration, found = _do(session, work, plan, held)
+    registering.report(session, goal, registration, found)
+    tell(f"restore artifacts: {', '.join(registering.write_artifacts(session, goal))}")
     if (problem := registration.problem) is not None:
         raise problem
+
+
+def _do(session: Session, work: Work, plan: RollbackPlan, held: Hold) -> tuple[Work, Registration, FoundStack]:
+    """Brings the release back, sends the uri there and writes it down."""
+    goal = _work_of(work, plan)
+    started = session.clock.monotonic()
+    bringing = flow.Bringing(
+        stack=stack_again(plan.deployed, session.settings.actor) if plan.deployed else None,
+        secrets=lambda stack: secrets_for(session, stack),
+        timeout=session.settings.deploy_timeout,
+        steady=session.steady,
+    )
+    tell = session.console.teller(plan.service)
+    found = flow.bring_back(
+        plan, bringing, session.platform, session.upkeep, clock=session.clock, tell=tell, go_on=held.check
+    )
+    held.check()
+    wanted = _wanted(session, goal, found, plan)
+    registration = registering.apply_registration(session, goal, wanted, found, None)
+    seconds = session.clock.monotonic() - started
+    session.records.append(_record(session, goal, plan, registration, wanted, seconds))
+    return goal, registration, found
 
 
 def _picked(session: Session, snapshot: Snapshot, service: str) -> Version:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 from pipeline.edge.git import read_branches
 from pipeline.errors import BadInput
 from pipeline.flows.survey import Sources, survey
@@ -11,8 +14,9 @@ from pipeline.model.snapshot import Snapshot
 from pipeline.wiring import Session
 
 
-def survey_all(session: Session, *, leases: bool = True) -> Snapshot:
-    """Every source. Without `leases` while this run holds some: then they are being renewed in the background."""
+def survey_all(session: Session, *, leases: bool = True, branches: bool = True) -> Snapshot:
+    """Every source. Without `leases` while this run holds some: then they are being renewed in the background. Without
+    `branches` where nothing depends on them: a remote may be slow."""
     environment = session.require_environment()
     sources = Sources(
         platform=lambda: session.platform,
@@ -21,9 +25,15 @@ def survey_all(session: Session, *, leases: bool = True) -> Snapshot:
         custody=lambda: session.custody,
         records=lambda: session.records,
         leases=(lambda: session.leases) if leases else None,
-        branches=lambda: read_branches(session.root),
+        branches=(lambda: _branches(session.root)) if branches else None,
     )
     return survey(environment, sources)
+
+
+@functools.cache
+def _branches(root: Path) -> frozenset[str] | None:
+    """Asked once: a run looks several times, and --watch for ever."""
+    return read_branches(root)
 
 
 def policy_of(session: Session, *, keep: int | None = None, now: bool = False) -> PrunePolicy:

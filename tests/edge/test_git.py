@@ -177,3 +177,25 @@ def test_a_git_hooks_variables_do_not_send_us_to_another_repository(
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
 
     assert read_worktree(repository, {}).checkout.subject.startswith("a subject")
+
+
+def test_the_branches_that_exist_are_those_here_and_those_of_the_remote(tmp_path: Path) -> None:
+    from pipeline.edge.git import read_branches
+
+    def git(folder: Path, *words: str) -> None:
+        who = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
+        subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True)
+
+    remote, here = tmp_path / "remote", tmp_path / "here"
+    remote.mkdir()
+    git(remote, "init", "-q", "-b", "master")
+    git(remote, "commit", "-q", "--allow-empty", "-m", "one")
+    git(remote, "branch", "feature/x")
+    git(tmp_path, "clone", "-q", str(remote), "here")
+    git(here, "branch", "mine")
+
+    assert read_branches(here) == {"master", "feature/x", "mine"}
+    assert read_branches(remote) == {"master", "feature/x"}
+    assert read_branches(tmp_path / "nothing") is None
+    git(here, "remote", "set-url", "origin", str(tmp_path / "gone"))
+    assert read_branches(here) is None
