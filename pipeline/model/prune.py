@@ -9,7 +9,7 @@ from pipeline.errors import Refused
 from pipeline.model.history import Version
 from pipeline.model.inventory import FoundVolume
 from pipeline.model.prune_images import ImageVerdict, judge_images
-from pipeline.model.prune_rules import RULES, PrunePolicy, View, in_its_time
+from pipeline.model.prune_rules import RULES, PrunePolicy, Rule, View, in_its_time
 from pipeline.model.route import FoundRoute, tag_word
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundStack
@@ -70,21 +70,20 @@ def plan_prune(
     policy: PrunePolicy,
     *,
     services: tuple[str, ...] = (),
-    mine: frozenset[str] = frozenset(),
     claimed: frozenset[str] = frozenset(),
 ) -> PrunePlan:
     """What prune would do to the services (default: all that are there). The same snapshot gives the same plan.
 
-    `mine` are tokens of leases that this run holds, `claimed` images that other environments' records name.
+    `claimed` are images that other environments' records name.
     Refused when the snapshot is incomplete, and when the gateway leads to no running stack of a service that has some.
     """
     refuse_incomplete(snapshot)
     refuse_other_environment(snapshot)
     asked = frozenset(services)
     chosen = tuple(name for name in snapshot.services if not asked or name in asked)
-    views = [View(snapshot=snapshot, service=name, policy=policy, mine=mine) for name in chosen]
+    views = [View(snapshot=snapshot, service=name, policy=policy) for name in chosen]
     refuse_wrong_gateway(views)
-    unlabelled = View(snapshot=snapshot, service="", policy=policy, mine=mine)
+    unlabelled = View(snapshot=snapshot, service="", policy=policy)
     verdicts = tuple(judge(stack, view) for view in (*views, unlabelled) for stack in view.stacks)
     staying = _staying(verdicts, views)
     return PrunePlan(
@@ -98,9 +97,9 @@ def plan_prune(
     )
 
 
-def judge(stack: FoundStack, view: View) -> Verdict:
+def judge(stack: FoundStack, view: View, rules: tuple[Rule, ...] = RULES) -> Verdict:
     """The first rule that keeps it says why; what none keeps stops at once and goes after its grace time."""
-    for rule in RULES:
+    for rule in rules:
         if reason := rule(stack, view):
             return Verdict(stack=stack, fate=Fate.KEEP, reason=reason)
     waiting = in_its_time(stack, view)

@@ -32,12 +32,11 @@ class PrunePolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One service of a snapshot, as the rules look at it. `mine` are holders of leases that are this run's own."""
+    """One service of a snapshot, as the rules look at it."""
 
     snapshot: Snapshot
     service: str
     policy: PrunePolicy
-    mine: frozenset[str] = frozenset()
 
     @cached_property
     def stacks(self) -> tuple[FoundStack, ...]:
@@ -110,7 +109,7 @@ def is_replaced_in_place(stack: FoundStack, _: View) -> str:
 
 def is_in_transition(stack: FoundStack, view: View) -> str:
     for lease in view.snapshot.leases:
-        if lease.name.rpartition(".")[2] == stack.service and not lease.expired and lease.token not in view.mine:
+        if lease.name.rpartition(".")[2] == stack.service and not lease.expired:
             return f"is being changed by {lease.holder}"
     starting = stack.state == "starting" and view.snapshot.now - stack.created < view.policy.grace
     return "is starting" if starting else ""
