@@ -10,6 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+# A machine too busy for the rate gets fewer requests, not more at once than it answers; they are late all the same.
+_AT_ONCE = 32
+
 
 @dataclass
 class Load:
@@ -48,6 +51,8 @@ class Load:
         while not self._over.is_set():
             due = begin + number / self.rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            if len(waiting) >= _AT_ONCE:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.create_task(self._one(due))
             waiting.add(task)
             task.add_done_callback(waiting.discard)
