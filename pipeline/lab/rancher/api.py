@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.lab.rancher.auth import Caller
-from pipeline.lab.rancher.export import exported
+from pipeline.lab.rancher.export import exported, zipped
 from pipeline.lab.rancher.faults import Fault, action_not_available, invalid, not_found
 from pipeline.lab.rancher.fields import Kind
 from pipeline.lab.rancher.filters import column
@@ -25,7 +25,13 @@ from pipeline.lab.rancher.scope import Scope
 from pipeline.lab.rancher.states import offered
 from pipeline.lab.rancher.transform import transformed
 
-Outcome = tuple[int, bytes]
+
+class Outcome(NamedTuple):
+    """An answer's status, its body, and what that is."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
 
 
 class Api:
@@ -38,11 +44,11 @@ class Api:
         """Status and JSON. Raises Fault."""
         word = request.kind.lower()
         if not word:
-            return 200, _json(self._version(scope))
+            return Outcome(200, _json(self._version(scope)))
         if word == "schemas":
             return self._schema(request, scope)
         if word == "scripts" and request.id == "transform" and request.method == "POST":
-            return 200, _json(transformed(request.given()))
+            return Outcome(200, _json(transformed(request.given())))
         kind = self._kind(word, scope)
         if not request.id:
             return self._collection(kind, request, caller, scope)
@@ -56,7 +62,7 @@ class Api:
     def _collection(self, kind: Kind, request: Request, caller: Caller, scope: Scope) -> Outcome:
         if request.method == "GET":
             self._allow(kind, scope, "r")
-            return 200, self._list(kind, request, caller, scope)
+            return Outcome(200, self._list(kind, request, caller, scope))
         if request.method != "POST":
             raise Fault(405)
         return self._create(kind, request.given(), scope)
@@ -75,7 +81,7 @@ class Api:
             row = self._state.services.create(kind, given, scope.project)
         else:
             row = self._state.others.create(kind, given, scope)
-        return 201, _json(resource(row, scope, self._store, once=True))
+        return Outcome(201, _json(resource(row, scope, self._store, once=True)))
 
     def _list(self, kind: Kind, request: Request, caller: Caller, scope: Scope) -> bytes:
         if kind.name == "project":
@@ -117,20 +123,22 @@ class Api:
 
     def _item(self, kind: Kind, row: Row, request: Request, scope: Scope) -> Outcome:
         own = KINDS[row.kind]
+        if kind.name == "project" and request.method != "GET" and not self._state.auth.owns(scope, row):
+            raise Fault(403)
         if request.method == "GET":
             self._allow(kind, scope, "r")
             self._age(row)
-            return 200, rendered(row, scope, self._store)
+            return Outcome(200, rendered(row, scope, self._store))
         if request.method == "POST":
             return self._action(row, own, request, scope)
         if request.method == "PUT":
             self._allow(kind, scope, "u")
             self._update(row, request.given())
-            return 200, rendered(row, scope, self._store)
+            return Outcome(200, rendered(row, scope, self._store))
         if request.method == "DELETE":
             self._allow(kind, scope, "d")
             self._delete(row)
-            return 200, rendered(row, scope, self._store)
+            return Outcome(200, rendered(row, scope, self._store))
         raise Fault(405)
 
     def _update(self, row: Row, given: Mapping[str, Any]) -> None:
@@ -169,12 +177,12 @@ class Api:
             raise action_not_available()
         given = request.given()
         if action == "exportconfig":
-            return 200, _json(self._export(row, given))
+            return Outcome(200, _json(self._export(row, given)))
         if action in ("execute", "logs", "proxy"):
             host = scope.base.replace("http", "ws", 1)
-            return 200, _json({"type": "hostAccess", "url": f"{host}/v1/{action}/", "token": "lab"})
+            return Outcome(200, _json({"type": "hostAccess", "url": f"{host}/v1/{action}/", "token": "lab"}))
         status = self._act(row, action, given)
-        return status, rendered(row, scope, self._store)
+        return Outcome(status, rendered(row, scope, self._store))
 
     def _act(self, row: Row, action: str, given: Mapping[str, Any]) -> int:
         if row.table == "stack":
@@ -202,22 +210,24 @@ class Api:
             return self._create(kind, {**request.given(), **reference}, scope)
         if request.method != "GET":
             raise Fault(405)
+        if row.table == "stack" and request.link.lower() == "composeconfig":
+            return Outcome(200, zipped(self._export(row, {})), "application/zip")
         found = linked(row, request.link, self._store)
         if isinstance(found, Row):
-            return 200, rendered(found, scope, self._store)
+            return Outcome(200, rendered(found, scope, self._store))
         kind, rows = found
-        return 200, plain(kind, rows, scope, self._store)
+        return Outcome(200, plain(kind, rows, scope, self._store))
 
     def _schema(self, request: Request, scope: Scope) -> Outcome:
         if request.method != "GET":
             raise Fault(405)
         # The command line asks for a schema of that name and wants a 200.
         if not request.id or request.id.lower() == "schemas":
-            return 200, self._schemas.all(scope)
+            return Outcome(200, self._schemas.all(scope))
         found = self._schemas.one(scope, request.id)
         if found is None:
             raise not_found()
-        return 200, _json(found)
+        return Outcome(200, _json(found))
 
     def _version(self, scope: Scope) -> dict[str, Any]:
         links = {"self": scope.prefix, "schemas": f"{scope.prefix}/schemas"}

@@ -65,6 +65,14 @@ class Auth:
             if row.kind == "project" and self._role_in(caller, row) is not None:
                 yield row
 
+    def owns(self, scope: Scope, project: Row) -> bool:
+        """Whether a project may be changed: by its owners and by admins."""
+        if scope.role == "project":
+            return False
+        if scope.role in ("admin", "owner"):
+            return True
+        return (project.data.get("_members") or {}).get(scope.account.number) == "owner"
+
     def visible(self, caller: Caller, scope: Scope) -> frozenset[int]:
         """The accounts whose resources a request may see."""
         if scope.project is not None:

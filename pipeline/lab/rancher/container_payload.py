@@ -70,7 +70,7 @@ def payload(container: Container, network: str, resolver: str, beside: Mapping[i
     found: dict[str, Any] = {
         "Image": container.image,
         "Env": [f"{name}={value}" for name, value in sorted((config.get("environment") or {}).items())],
-        "Labels": dict(container.labels) | _labels(container),
+        "Labels": dict(container.labels) | _labels(container, network),
         "ExposedPorts": {private: {} for private, _ in _ports(config)},
         "Volumes": {volume: {} for volume in _volumes(config, bound=False)},
         "HostConfig": _host_config(container, network, resolver, beside),
@@ -122,12 +122,13 @@ def _network(container: Container, network: str, beside: Mapping[int, str]) -> s
     return network if is_managed(container.config) else str(container.config.get("networkMode"))
 
 
-def _labels(container: Container) -> dict[str, str]:
+def _labels(container: Container, network: str) -> dict[str, str]:
     return {
         "io.rancher.container.name": container.name,
         "io.rancher.container.uuid": container.uuid,
         "io.rancher.container.system": "false",
         f"{LABEL}lab": "rancher-container",
+        f"{LABEL}lab-network": network,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -38,6 +40,15 @@ def exported(services: Iterable[Row], store: Store) -> dict[str, Any]:
         "dockerComposeConfig": _text(document),
         "rancherComposeConfig": _text(other),
     }
+
+
+def zipped(config: Mapping[str, Any]) -> bytes:
+    """Both documents as the files that the UI offers."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("docker-compose.yml", config["dockerComposeConfig"])
+        archive.writestr("rancher-compose.yml", config["rancherComposeConfig"])
+    return buffer.getvalue()
 
 
 def _configs(service: Row) -> Iterator[tuple[str, Mapping[str, Any]]]:

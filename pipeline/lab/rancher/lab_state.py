@@ -62,7 +62,7 @@ class LabState:
         self.instances.disturbed = self.engine.disturbed
         self.engine.removed = self._service_gone
         self.services = Services(self.store, self.engine)
-        self.service_actions = ServiceActions(self.store, self.engine)
+        self.service_actions = ServiceActions(self.store, self.engine, self.services)
         executor = ComposeExecutor(self.store, self.services, self.service_actions, self.engine, timings)
         self.stacks = Stacks(self.store, processes, self.engine, executor, timings)
         self.others = Others(self.store, processes, self.instances, runtime, timings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class RancherOnEngine:
         self.runtime = DockerRuntime(engines, network, gateway)
         self.state = LabState(LoopScheduler(), TIMINGS, self.runtime, Faults(), self._seed)
         self.runtime.reports = self.state.instances
-        await self._found_again(engines)
+        await self._found_again(engines, network)
         self._names = NameServer(Names(self.state.store, _PROJECT), upstream_of(Path("/etc/resolv.conf")))
         await self._names.listen(gateway)
         self._server = Server(self.state)
@@ -79,14 +80,21 @@ class RancherOnEngine:
         network = ensure_network(client, address, self._place.environment)
         return EngineClients(client, address), network, host_address(client, address, network)
 
-    async def _found_again(self, engines: EngineClients) -> None:
+    async def _found_again(self, engines: EngineClients, network: str) -> None:
         """What an earlier lab has left in the state file and on the engine."""
         self._file = StateFile(self.state.store, self._place.state) if self._place.state is not None else None
         if self._file is None:
             return
-        if self._file.load():
-            there = await asyncio.get_running_loop().run_in_executor(None, lambda: _containers(engines))
+        known = self._file.load()
+        loop = asyncio.get_running_loop()
+        there = await loop.run_in_executor(None, lambda: _containers(engines, network))
+        if known:
             self._adopt(there)
+        # A lab that was killed may have started some that it never wrote down.
+        kept = {row.data["uuid"] for row in self.state.store.rows("instance")}
+        orphans = [one["Id"] for name, one in there.items() if name not in kept]
+        await loop.run_in_executor(None, lambda: _remove(engines, orphans))
+        if known:
             self.state.resume()
         self._file.follow()
 
@@ -108,17 +116,25 @@ class RancherOnEngine:
                 self.state.instances.remove(row)
 
 
-def _containers(engines: EngineClients) -> dict[str, dict[str, Any]]:
-    """The lab's containers on the engine, by Rancher's uuid."""
-    with engine_errors(engines.address, "list the lab's containers"):
-        found = engines.client.containers(all=True, filters={"label": [f"{LABEL}lab=rancher-container"]})
-    return {one["Labels"].get("io.rancher.container.uuid", ""): one for one in found}
-
-
 def remove_containers(engines: EngineClients, network: str) -> int:
     """Removes what a lab has left on its network; gives how many containers there were."""
-    found = [one for one in _containers(engines).values() if network in one["HostConfig"].get("NetworkMode", "")]
-    for one in found:
-        with suppress(Failed), engine_errors(engines.address, "remove a container of the lab"):
-            engines.client.remove_container(one["Id"], v=True, force=True)
+    found = [str(one["Id"]) for one in _containers(engines, network).values()]
+    _remove(engines, found)
     return len(found)
+
+
+def _containers(engines: EngineClients, network: str) -> dict[str, dict[str, Any]]:
+    """The containers of the lab of a network, by Rancher's uuid; those that share another's network are its, too."""
+    with engine_errors(engines.address, "list the lab's containers"):
+        found = engines.client.containers(all=True, filters={"label": [f"{LABEL}lab=rancher-container"]})
+    return {
+        one["Labels"].get("io.rancher.container.uuid", ""): one
+        for one in found
+        if one["Labels"].get(f"{LABEL}lab-network") == network
+    }
+
+
+def _remove(engines: EngineClients, containers: Sequence[str]) -> None:
+    for one in containers:
+        with suppress(Failed), engine_errors(engines.address, "remove a container of the lab"):
+            engines.client.remove_container(one, v=True, force=True)

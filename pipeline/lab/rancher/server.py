@@ -73,12 +73,12 @@ class Server:
             if request.kind.lower() == "subscribe":
                 await self._events.serve(exchange, request, scope, list)
                 return None
-            status, content = self._api.outcome(request, caller, scope)
+            outcome = self._api.outcome(request, caller, scope)
         except Fault as fault:
             if fault.status == 401:
                 shown = (*shown, *_challenge(request))
             return _answer(fault.status, json.dumps(fault.body()).encode(), shown)
-        return _answer(status, content, shown)
+        return _answer(outcome.status, outcome.body, (("Content-Type", outcome.kind), *shown))
 
     def _scope(self, caller: Caller, request: Request) -> Scope:
         auth = self._state.auth

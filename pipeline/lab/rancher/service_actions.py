@@ -12,7 +12,7 @@ from pipeline.lab.rancher.kinds_other import KINDS
 from pipeline.lab.rancher.names import check_alias, check_service_name
 from pipeline.lab.rancher.rows import Fields, Row, Store
 from pipeline.lab.rancher.service_engine import ServiceEngine
-from pipeline.lab.rancher.services import check_port, new_version, shared_with
+from pipeline.lab.rancher.services import Services, check_port, new_version, shared_with
 from pipeline.lab.rancher.units import is_none
 
 _GLOBAL = "io.rancher.scheduler.global"
@@ -21,9 +21,10 @@ PLAIN = ("activate", "deactivate", "cancelupgrade", "continueupgrade", "finishup
 
 
 class ServiceActions:
-    def __init__(self, store: Store, engine: ServiceEngine) -> None:
+    def __init__(self, store: Store, engine: ServiceEngine, services: Services) -> None:
         self._store = store
         self._engine = engine
+        self._services = services
 
     def act(self, row: Row, action: str, given: Mapping[str, Any]) -> int:
         """Does an action that the state offers, and gives the status of the answer. Raises Fault."""
@@ -96,6 +97,7 @@ class ServiceActions:
         if primary is not None and _global_label(primary) != _global_label(row.data["launchConfig"]):
             raise invalid("InvalidOption", _GLOBAL)
         for config in (*((primary,) if primary is not None else ()), *sidekicks):
+            self._services.check_image(config)
             for port in config.get("ports") or ():
                 check_port(str(port))
         for one in sidekicks:

@@ -42,9 +42,10 @@ class Services:
         _check_others(kind, fields)
         if kind.name == "loadBalancerService":
             self._check_rules(fields.get("lbConfig"), project)
-            fields["launchConfig"]["imageUuid"] = LB_IMAGE
+            _inject_balancer(fields["launchConfig"])
         for config in _configs(fields):
             config["version"] = "0"
+            self.check_image(config)
         row = self._store.add(
             "service",
             kind.name,
@@ -53,6 +54,17 @@ class Services:
         )
         self._engine.created(row)
         return row
+
+    def check_image(self, config: Mapping[str, Any]) -> None:
+        """Raises Fault for an image of a registry that the setting `registry.whitelist` does not name."""
+        setting = next((row for row in self._store.rows("setting") if row.name == "registry.whitelist"), None)
+        allowed = str(setting.data.get("value") or "") if setting is not None else ""
+        if not allowed:
+            return
+        first, slash, _ = str(config.get("imageUuid") or "").removeprefix("docker:").partition("/")
+        registry = first if slash and re.search(r"[.:]|^localhost$", first) else "index.docker.io"
+        if registry not in (one.strip() for one in allowed.split(",")):
+            raise invalid("InvalidOption", "The provided registry is not whitelisted")
 
     def update(self, row: Row, given: Mapping[str, Any]) -> None:
         """PUT: stores what has changed, and starts a process when a field wants one. Raises Fault."""
@@ -116,6 +128,25 @@ class Services:
                 target = self._store.get("service", parsed_id(str(rule["serviceId"])))
                 if target is None or target.gone or target.project != project.number:
                     raise invalid("InvalidReference", "serviceId")
+
+
+def _inject_balancer(config: Fields) -> None:
+    """What the server adds to a balancer's config."""
+    config["imageUuid"] = LB_IMAGE
+    config["labels"] = {
+        **(config.get("labels") or {}),
+        "io.rancher.container.agent.role": "environmentAdmin",
+        "io.rancher.container.create_agent": "true",
+    }
+    config["healthCheck"] = {
+        "type": "instanceHealthCheck",
+        "port": 42,
+        "interval": 2000,
+        "responseTimeout": 2000,
+        "healthyThreshold": 2,
+        "unhealthyThreshold": 3,
+        "strategy": "recreate",
+    }
 
 
 def _required(row: Row) -> dict[str, Any]:
