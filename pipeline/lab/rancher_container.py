@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.edge.engine import EngineClients
 from pipeline.lab.container import STATE, LabContainer, loopback_port, name_of
 from pipeline.model.address import EngineAddress
+from pipeline.platforms.names import network_name
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -55,7 +56,7 @@ class LabRancher:
         if state:
             from pipeline.lab.rancher.on_engine import remove_containers
 
-            remove_containers(EngineClients(self._client, self._address), self._container.network())
+            remove_containers(EngineClients(self._client, self._address), network_name(self._environment))
         return there
 
     def state(self) -> RancherState:

@@ -128,7 +128,8 @@ class Api:
         if request.method == "GET":
             self._allow(kind, scope, "r")
             self._age(row)
-            return Outcome(200, rendered(row, scope, self._store))
+            linked_actions = any(name == "_actionLinks" for name, _ in request.query)
+            return Outcome(200, rendered(row, scope, self._store, action_links=linked_actions))
         if request.method == "POST":
             return self._action(row, own, request, scope)
         if request.method == "PUT":

@@ -114,7 +114,7 @@ def _value(name: str, rule: Field, kind: str, kinds: Mapping[str, Kind], value: 
         return None
     if kind.startswith("array["):
         values = value if isinstance(value, list) else [value]
-        return [_value(name, Field(), kind[6:-1], kinds, one) for one in values]
+        return [_value(name, Field(nullable=False), kind[6:-1], kinds, one) for one in values]
     if kind.startswith("map["):
         if not isinstance(value, dict):
             raise invalid("InvalidFormat", name)

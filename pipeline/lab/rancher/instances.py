@@ -13,6 +13,7 @@ from pipeline.lab.rancher.names import instance_name, system_labels
 from pipeline.lab.rancher.rows import Fields, Row, Store
 from pipeline.lab.rancher.runtime import Container, Runtime
 
+_GRACE = 10
 _COPIED = ("ports", "environment", "command", "healthCheck", "networkMode", "secrets", "requestedHostId", "dataVolumes")
 
 
@@ -78,13 +79,14 @@ class Instances:
         stack = self._store.get("stack", row.data.get("stackId"))
         return self._container(row, service, stack)
 
-    def stop(self, row: Row, seconds: int = 10, *, then_remove: bool = False) -> None:
+    def stop(self, row: Row, seconds: int = 0, *, then_remove: bool = False) -> None:
+        """`seconds` of grace, or what its config says."""
         self._store.put(row, state="stopping", _then="remove" if then_remove else "")
-        self._runtime.stop(row.number, seconds)
+        self._runtime.stop(row.number, seconds or _grace(row))
 
     def restart(self, row: Row) -> None:
         self._store.put(row, state="restarting", _then="start")
-        self._runtime.stop(row.number, 10)
+        self._runtime.stop(row.number, _grace(row))
 
     def remove(self, row: Row) -> None:
         """Stops it first where it runs. A second call does nothing."""
@@ -98,7 +100,7 @@ class Instances:
         if action == "start":
             self.start(row)
         elif action == "stop":
-            self.stop(row, int(given.get("timeout") or 10), then_remove=bool(given.get("remove")))
+            self.stop(row, _whole(given.get("timeout")), then_remove=bool(given.get("remove")))
         elif action == "restart":
             self.restart(row)
         elif action == "purge":
@@ -237,6 +239,14 @@ class Instances:
                     if one.state == "active":
                         return str(one.data["publicValue"]), str(one.data["secretValue"])
         return None
+
+
+def _grace(row: Row) -> int:
+    return _whole((row.data.get("_launch") or row.data).get("stopTimeout")) or _GRACE
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 __all__ = ["Instances", "Unschedulable"]

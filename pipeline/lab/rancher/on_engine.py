@@ -55,7 +55,13 @@ class RancherOnEngine:
         self.runtime.reports = self.state.instances
         await self._found_again(engines, network)
         self._names = NameServer(Names(self.state.store, _PROJECT), upstream_of(Path("/etc/resolv.conf")))
-        await self._names.listen(gateway)
+        try:
+            await self._names.listen(gateway)
+        except OSError as error:
+            raise Failed(
+                f"the lab Rancher cannot be the name server of {network} at {gateway}:53: {error}",
+                hint="`ss -lunp` tells who has port 53 (a dnsmasq?); without root it needs CAP_NET_BIND_SERVICE.",
+            ) from error
         self._server = Server(self.state)
         await self._server.start(*self._place.listen)
         self._tasks.append(asyncio.ensure_future(self.runtime.watch()))

@@ -56,6 +56,8 @@ def parsed(method: str, target: str, headers: Mapping[str, str], body: bytes) ->
     """Slashes that are doubled collapse, one at the end does not count, and `/projects/{id}/x` acts in that project."""
     path, _, text = target.partition("?")
     query = tuple(parse_qsl(text, keep_blank_values=True))
+    if "x-api-action-links" in headers:
+        query += (("_actionLinks", ""),)
     words = [unquote(word) for word in re.split("/+", path.strip("/")) if word]
     version, words = _version(words)
     project = headers.get("x-api-project-id") or dict(query).get("projectId")

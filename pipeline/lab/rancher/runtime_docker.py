@@ -106,10 +106,12 @@ class DockerRuntime:
         # Its name is gone from the name server by now; whoever has just asked for it still gets through.
         await asyncio.sleep(_NAME_SECONDS)
         code = await self._in_thread(lambda: self._stopped(number, seconds))
+        self._quiet(number)
         self.reports.stopped(number, code)
 
     async def _remove(self, number: int) -> None:
         await self._in_thread(lambda: self._removed(number))
+        self._quiet(number)
         self._ids.pop(number, None)
         self._running.pop(number, None)
         self.reports.removed(number)

@@ -133,4 +133,5 @@ def _answer(status: int, body: bytes, headers: Headers) -> Answer:
 
 
 def _refusal(status: int) -> Answer:
-    return _answer(400 if status == 494 else status, json.dumps(Fault(400).body()).encode(), ())
+    shown = 400 if status in (408, 414, 494) else status
+    return _answer(shown, json.dumps(Fault(shown).body()).encode(), ())

@@ -97,6 +97,8 @@ class ServiceActions:
         if primary is not None and _global_label(primary) != _global_label(row.data["launchConfig"]):
             raise invalid("InvalidOption", _GLOBAL)
         for config in (*((primary,) if primary is not None else ()), *sidekicks):
+            if row.kind == "service" and not config.get("imageUuid"):
+                raise invalid("MissingRequired", "imageUuid")
             self._services.check_image(config)
             for port in config.get("ports") or ():
                 check_port(str(port))

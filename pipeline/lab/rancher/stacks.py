@@ -15,6 +15,8 @@ from pipeline.lab.rancher.rows import Row, Store
 from pipeline.lab.rancher.scheduler import Processes, Steps, Timings, waiting
 from pipeline.lab.rancher.service_engine import ServiceEngine
 
+_MISREAD = (AttributeError, KeyError, TypeError, ValueError)
+"""What a file brings about whose keys are known and whose values are something else than is meant by them."""
 _DEACTIVATED = ("active", "activating", "updating-active", "updating-inactive", "restarting")
 _SKIPPED = ("inactive", "deactivating", "removing", "removed")
 
@@ -116,8 +118,8 @@ class Stacks:
         if row.data.get("dockerCompose"):
             try:
                 yield from self._executor.create(row)
-            except ComposeError as error:
-                self._store.put(row, state="erroring", transitioningMessage=str(error))
+            except (ComposeError, *_MISREAD) as error:
+                self._store.put(row, state="erroring", transitioningMessage=_words(error))
                 yield self._timings.step
                 self._store.put(row, state="error", _error=True)
                 return
@@ -127,9 +129,9 @@ class Stacks:
         if row.data.get("dockerCompose"):
             try:
                 yield from self._executor.upgrade(row, given)
-            except ComposeError as error:
+            except (ComposeError, *_MISREAD) as error:
                 # The error is progress, not an end: the stack stays as it is until somebody cancels.
-                self._store.put(row, transitioningMessage=str(error))
+                self._store.put(row, transitioningMessage=_words(error))
                 return
             self._store.put(
                 row,
@@ -210,3 +212,7 @@ class Stacks:
         for service in there.values():
             visit(service)
         return found
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, ComposeError) else f"{type(error).__name__}: {error}"
