@@ -126,6 +126,32 @@ def test_a_release_that_does_not_get_well_goes_again_with_its_reason_and_the_old
     assert estate.ask()[0] == 200
 
 
+def test_releases_are_told_put_away_pruned_and_rolled_back(estate: Estate) -> None:
+    estate.settings(settle=0)
+    made = []
+    for words in ("one", "two", "three"):
+        estate.behave(words)
+        assert estate.invoke("release").code == 0
+        made.append(estate.stack)
+    one, two, three = made
+
+    stopped = estate.invoke("prune", "--yes")
+    told = {entry["stack"]: entry for entry in json.loads(estate.invoke("status", "--json").out)["stacks"]}
+    back = estate.invoke("rollback", "--to", one)
+
+    assert stopped.code == 0, stopped
+    assert (told[one]["state"], told[two]["previous"], told[three]["serves"]) == ("stopped", True, [estate.uri])
+    assert back.code == 0, back
+    assert estate.ask()[1]["says"] == "one"
+    pruned = estate.invoke("prune", "--now", "--keep", "1", "--yes")
+    assert pruned.code == 0, pruned
+    assert one in stacks(estate)
+    assert len(stacks(estate)) == 2
+    assert estate.invoke("prune", "--now", "--keep", "1", "--check").code == 0
+    history = json.loads(estate.invoke("history", "--json").out)["records"]
+    assert [record["verb"] for record in history][:2] == ["prune", "rollback"]
+
+
 def test_an_upgrade_in_place_loses_no_request(estate: Estate) -> None:
     use_in_place(estate)
     assert estate.invoke("release").code == 0
