@@ -181,7 +181,8 @@ class Api:
             return Outcome(200, _json(self._export(row, given)))
         if action in ("execute", "logs", "proxy"):
             host = scope.base.replace("http", "ws", 1)
-            return Outcome(200, _json({"type": "hostAccess", "url": f"{host}/v1/{action}/", "token": "lab"}))
+            token = self._state.logs.token(row.number, given) if action == "logs" else "lab"
+            return Outcome(200, _json({"type": "hostAccess", "url": f"{host}/v1/{action}/", "token": token}))
         status = self._act(row, action, given)
         return Outcome(status, rendered(row, scope, self._store))
 

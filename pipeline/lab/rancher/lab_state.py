@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.lab.rancher.auth import Auth
 from pipeline.lab.rancher.compose_executor import ComposeExecutor
 from pipeline.lab.rancher.instances import Instances
+from pipeline.lab.rancher.logs import Logs
 from pipeline.lab.rancher.others import Others
 from pipeline.lab.rancher.rows import Row, Store
 from pipeline.lab.rancher.runtime import Runtime
@@ -69,6 +70,7 @@ class LabState:
         self.others.host_changed = self._host_changed
         self.admin, self.project = self._seeded(seed)
         self.auth = Auth(self.store, self.admin, security=seed.security)
+        self.logs = Logs(runtime.log)
         self._seed = seed
 
     def lose_host(self, number: int) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pipeline.lab.rancher.logs import LogRequest, LogSource
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
@@ -63,3 +65,6 @@ class Runtime(Protocol):
 
     def pull(self, image: str, login: tuple[str, str] | None, done: Callable[[str], None]) -> None:
         """`done` is told why it failed, or nothing."""
+
+    def log(self, request: LogRequest) -> LogSource | None:
+        """What a container has said, and says; None where it says nothing."""

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from pipeline.edge.engine import EngineClients, engine_errors, is_conflict, is_missing
 from pipeline.errors import PipelineError
 from pipeline.lab.rancher.container_payload import engine_name, payload, wants_pull
+from pipeline.lab.rancher.engine_log import engine_log
+from pipeline.lab.rancher.logs import LogRequest, LogSource
 from pipeline.lab.rancher.probes import watched
 from pipeline.lab.rancher.runtime import Container, Reports
 
@@ -51,6 +53,10 @@ class DockerRuntime:
             done(await self._in_thread(lambda: self._pulled(image, login)))
 
         self._task(work())
+
+    def log(self, request: LogRequest) -> LogSource | None:
+        external = self._ids.get(request.number)
+        return None if external is None else engine_log(self._engines.address, external, request)
 
     def adopt(self, container: Container, external: str, address: str) -> None:
         """One that ran before this process: looked after again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pipeline.lab.rancher.logs import LogRequest, LogSource
 from pipeline.lab.rancher.runtime import Container, Reports
 from pipeline.lab.rancher.scheduler import Scheduler, Timings
 
@@ -53,6 +54,10 @@ class MemoryRuntime:
         del login
         reason = self._faults.unpullable.get(image, "")
         self._scheduler.later(self._timings.step, lambda: done(reason))
+
+    def log(self, request: LogRequest) -> LogSource | None:
+        del request
+        return None
 
     def _runs(self, container: Container, turn: int) -> None:
         number = container.number

@@ -11,6 +11,7 @@ from pipeline.lab.rancher.auth import REALM, Caller
 from pipeline.lab.rancher.events import PING_SECONDS, Events
 from pipeline.lab.rancher.faults import Fault
 from pipeline.lab.rancher.lab_state import SERVER_VERSION, LabState
+from pipeline.lab.rancher.logs import PATH as LOGS
 from pipeline.lab.rancher.request import Request, parsed
 from pipeline.lab.rancher.scope import Scope
 from pipeline.lab.rancher.troubles import Harm, Trouble, Troubles
@@ -53,6 +54,8 @@ class Server:
         trouble = self._troubles.next(f"{exchange.head.method} {target}")
         if trouble is not None and trouble.harm is not Harm.LOST_ANSWER:
             await self._harm(exchange, trouble)
+            return
+        if path == LOGS and await self._state.logs.serve(exchange, target.partition("?")[2]):
             return
         headers = _headers(exchange)
         request = parsed(exchange.head.method, target, headers, bytes(body))
