@@ -73,7 +73,8 @@ class Load:
         parts = urlsplit(self.url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         try:
-            writer.write(f"{self.method} {parts.path} HTTP/1.1\r\nHost: load\r\nConnection: close\r\n\r\n".encode())
+            target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+            writer.write(f"{self.method} {target} HTTP/1.1\r\nHost: load\r\nConnection: close\r\n\r\n".encode())
             answer = await reader.read()
         finally:
             writer.close()
