@@ -55,7 +55,7 @@ class PlatformDrivers:
         if self._settings.rancher:
             from pipeline.platforms.rancher_upkeep import RancherUpkeep
 
-            return RancherUpkeep(self._rancher, self._settings.environment, clock=self._clock)
+            return RancherUpkeep(self._rancher, clock=self._clock)
         from pipeline.platforms.docker_upkeep import DockerUpkeep
 
         return DockerUpkeep(self._clients, self._settings.environment)

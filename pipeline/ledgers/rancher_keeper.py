@@ -59,12 +59,9 @@ class RancherKeeper:
         self._stack = ""
 
     def entries(self, **filters: str) -> list[Entry]:
-        """What is kept and not on its way out, oldest first."""
-        stack = self._stack or self._find_stack()
-        if not stack:
-            return []
-        rows = self.client.every("services", Entry, stackId=stack, kind=_KIND, **filters)
-        return sorted((row for row in rows if row.stack_id == stack and not row.going), key=lambda row: row.age)
+        """What is kept and not on its way out, oldest first; in one listing, the stack need not be known."""
+        rows = self.client.every("services", Entry, externalId=self._owner, kind=_KIND, **filters)
+        return sorted((row for row in rows if not row.going), key=lambda row: row.age)
 
     def find(self, id_: str) -> Entry | None:
         row = self.client.find("services", id_, Entry)
@@ -75,7 +72,13 @@ class RancherKeeper:
         deadline = Deadline(self._clock, _SECONDS)
         while True:
             stack = self._stack or self._ensure_stack(deadline)
-            body = {"name": name, "stackId": stack, "hostname": _NOWHERE, "metadata": metadata}
+            body = {
+                "name": name,
+                "stackId": stack,
+                "externalId": self._owner,
+                "hostname": _NOWHERE,
+                "metadata": metadata,
+            }
             try:
                 made = self.client.create("externalservices", body, Entry)
             except Unanswered:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from pipeline.edge.rancher_answers import RancherAnswered, Unanswered
 from pipeline.edge.rancher_client import RancherClient
 from pipeline.errors import Failed
 from pipeline.model.clock import Clock, Deadline
-from pipeline.model.inventory import FoundImage, FoundVolume, Inventory
+from pipeline.model.inventory import FoundImage, Inventory
 from pipeline.model.rancher import GONE, ServiceRow, StackRow
 from pipeline.model.stack import FoundContainer, FoundStack, State
-from pipeline.platforms.names import dashed
 from pipeline.platforms.rancher_found import found_stack, parse_place
 from pipeline.platforms.rancher_removal import Removal
 from pipeline.platforms.rancher_services import Services
@@ -31,19 +27,11 @@ _STOPPED = ("inactive",)
 _STARTS = ("registering", "activating")
 
 
-class _VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume; one without a name belongs to a container."""
-
-    name: str | None = None
-    state: str | None = None
-
-
 class RancherUpkeep:
-    """Of one environment in one project. Images lie on hosts that nobody but Rancher reaches: there are none here."""
+    """Of one project. Images and volumes lie on hosts that only Rancher reaches: there are none here."""
 
-    def __init__(self, client: RancherClient, environment: str, *, clock: Clock) -> None:
+    def __init__(self, client: RancherClient, *, clock: Clock) -> None:
         self._client = client
-        self._environment = environment
         self._clock = clock
         self._removing = Removal(client, Services(client, clock), clock, is_mine=_anything)
 
@@ -55,12 +43,7 @@ class RancherUpkeep:
         for service in self._all("services", ServiceRow) if stacks else ():
             services[service.stack_id or ""].append(service)
         found = (_stranger(row, services.get(row.id, ())) for row in stacks)
-        volumes = self._client.every("volumes", _VolumeRow, name_like=f"%-{dashed(self._environment)}-%")
-        return Inventory(
-            now=self._client.now(),
-            strangers=tuple(sorted(found, key=lambda stack: stack.name)),
-            volumes=tuple(sorted(self._volumes(volumes), key=lambda volume: volume.name)),
-        )
+        return Inventory(now=self._client.now(), strangers=tuple(sorted(found, key=lambda stack: stack.name)))
 
     def stop(self, containers: Sequence[FoundContainer]) -> None:
         """Whole services rest: Rancher starts again what is only stopped."""
@@ -121,12 +104,6 @@ class RancherUpkeep:
         for filters in _STRANGERS:
             for page in self._client.pages(kind, row, filters | {"system": "false"}):
                 yield from page
-
-    def _volumes(self, rows: Iterable[_VolumeRow]) -> Iterable[FoundVolume]:
-        named = re.compile(f"(?P<service>.+?)-{re.escape(dashed(self._environment))}-.+")
-        for row in rows:
-            if row.state not in GONE and (found := named.fullmatch(row.name or "")):
-                yield FoundVolume(name=found[0], service=found["service"], environment=self._environment)
 
 
 def _stranger(row: StackRow, services: Iterable[ServiceRow]) -> FoundStack:

@@ -41,7 +41,7 @@ class EngineUpkeepScene(EngineScene):
 
 class RancherUpkeepScene(RancherScene):
     def upkeep(self, environment: str = "") -> Upkeep:
-        return RancherUpkeep(self.client(environment), environment or self.environment, clock=self.clock)
+        return RancherUpkeep(self.client(environment), clock=self.clock)
 
 
 AnyScene = MemoryUpkeepScene | EngineUpkeepScene | RancherUpkeepScene
@@ -147,7 +147,6 @@ def test_on_a_rancher_stacks_of_others_are_strangers_and_ours_of_any_environment
         body = {"name": "proxy", "stackId": made.id, "scale": 2, "launchConfig": launch, "startOnCreate": True}
         scene.client().create("services", body, ServiceRow)
         scene.client().create("stacks", {"name": "empty"}, StackRow)
-        scene.client().create("volumes", {"name": "cities-stage-data", "driver": "local"}, StackRow)
 
         found = {one.name: one for one in scene.upkeep().inventory().strangers}
 
@@ -155,9 +154,6 @@ def test_on_a_rancher_stacks_of_others_are_strangers_and_ours_of_any_environment
         assert [(one.compose_service, one.image_name) for one in found["towns-master-0a1b2c3d"].containers] == [
             ("proxy", "estate/towns:1"),
             ("proxy", "estate/towns:1"),
-        ]
-        assert [(one.name, one.service) for one in scene.upkeep().inventory().volumes] == [
-            ("cities-stage-data", "cities")
         ]
         assert scene.upkeep("stage-other").inventory().strangers == ()
         scene.upkeep().remove(found["towns-master-0a1b2c3d"].containers)
