@@ -53,6 +53,19 @@ def test_with_security_off_whoever_comes_is_admin() -> None:
         assert nobody.ask("GET", P, X_ENFORCE_AUTHENTICATION="true").status == 401
 
 
+def test_a_web_page_cannot_write_and_cannot_come_by_a_name_of_its_own() -> None:
+    with running_rancher(seed=Seed()) as lab:
+        nobody = Rancher(lab, None)
+        page = {"User-Agent": "Mozilla/5.0", "Origin": "https://evil.example"}
+
+        assert nobody.ask("POST", f"{P}/stacks", {"name": "s"}, **page).error == (403, "Forbidden", None)
+        assert nobody.ask("POST", f"{P}/stacks", {"name": "s"}, Origin="null").status == 403
+        assert nobody.ask("GET", f"{P}/stacks", Host="evil.example").status == 403
+        assert nobody.ask("GET", f"{P}/subscribe", **page, Connection="Upgrade", Upgrade="websocket").status == 403
+        shown = {"Cookie": "CSRF=1", "X-API-CSRF": "1", "User-Agent": "Mozilla/5.0"}
+        assert nobody.ask("POST", f"{P}/stacks", {"name": "s"}, **shown).status == 201
+
+
 def test_an_environment_key_acts_as_its_project_with_or_without_the_path(rancher: Rancher, lab: Lab) -> None:
     stack = rancher.post("/v2-beta/stacks", {"name": "shop"})
 

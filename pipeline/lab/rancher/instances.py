@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.lab.rancher.faults import action_not_available
-from pipeline.lab.rancher.hosts import Unschedulable, chosen_host
+from pipeline.lab.rancher.hosts import chosen_host
 from pipeline.lab.rancher.ids import parsed_id
 from pipeline.lab.rancher.names import instance_name, system_labels
 from pipeline.lab.rancher.rows import Fields, Row, Store
@@ -247,6 +247,3 @@ def _grace(row: Row) -> int:
 
 def _whole(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
-
-
-__all__ = ["Instances", "Unschedulable"]

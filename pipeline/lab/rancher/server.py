@@ -8,6 +8,7 @@ from pipeline.lab.gateway.messages import Answer
 from pipeline.lab.gateway.port import Exchange, Port
 from pipeline.lab.rancher.api import Api
 from pipeline.lab.rancher.auth import REALM, Caller
+from pipeline.lab.rancher.browsers import refuse_pages
 from pipeline.lab.rancher.events import PING_SECONDS, Events
 from pipeline.lab.rancher.faults import Fault
 from pipeline.lab.rancher.lab_state import SERVER_VERSION, LabState
@@ -70,6 +71,7 @@ class Server:
         """The answer, or None for a stream that has been served."""
         shown: Headers = ()
         try:
+            refuse_pages(request, security=self._state.auth.security)
             caller = self._state.auth.caller(request.headers)
             scope = self._scope(caller, request)
             shown = _shown(caller, scope, exchange)
