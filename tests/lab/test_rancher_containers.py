@@ -15,12 +15,14 @@ from pipeline.edge.engine import EngineClients
 from pipeline.lab.rancher.on_engine import remove_containers
 from pipeline.lab.rancher.running import RealLab, rancher_on_engine
 from pipeline.model.address import EngineAddress
+from tests.builders.engine_support import running_registry
 from tests.contracts.platform_scenes import busybox_image
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 SERVE = ["/bin/sh", "-c", "echo $WORD >/index.html; exec /bin/busybox httpd -f -p 80 -h /"]
+USERS = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
 CHECK = {"port": 80, "requestLine": "GET /index.html HTTP/1.0", "interval": 200, "healthyThreshold": 2}
 
 
@@ -175,6 +177,32 @@ def test_an_image_that_cannot_be_pulled_is_told_by_the_service(rancher: Rancher)
 
     assert rancher.again(made)["state"] == "activating"
     assert "Image [127.0.0.1:1/no/such:1] failed to pull" in rancher.again(made)["transitioningMessage"]
+
+
+def test_an_image_of_a_private_registry_is_pulled_with_its_credential(
+    rancher: Rancher, image: str, engine_client: APIClient, tmp_path: Path
+) -> None:
+    with running_registry(tmp_path, htpasswd=USERS) as host:
+        name = f"{host}/shop/web"
+        engine_client.tag(image, name, "1")
+        pushed = engine_client.push(name, "1", auth_config={"username": "ci", "password": "secret"})
+        assert "errorDetail" not in pushed
+        engine_client.remove_image(f"{name}:1", force=True)
+        stack = rancher.post(f"{P}/stacks", {"name": "shop"})
+        config = {"imageUuid": f"docker:{name}:1", "command": ["/bin/sleep", "1000"], "stopSignal": "SIGKILL"}
+        body = {"name": "web", "stackId": stack["id"], "startOnCreate": True, "launchConfig": config}
+        made = rancher.post(f"{P}/services", body)
+        end = time.monotonic() + 20
+        while "failed to pull" not in (rancher.again(made)["transitioningMessage"] or ""):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+        registry = rancher.post(f"{P}/registries", {"serverAddress": host})
+        login = {"registryId": registry["id"], "publicValue": "ci", "secretValue": "secret"}
+        rancher.post(f"{P}/registrycredentials", login)
+
+        rancher.until(made, "active", seconds=30)
+        engine_client.remove_image(f"{name}:1", force=True)
 
 
 def test_secrets_are_files_and_sidekicks_share_a_network(
