@@ -162,6 +162,8 @@ def test_a_host_that_is_lost_stays_active_and_its_checked_containers_move(ranche
     host = rancher.get(f"{P}/hosts/1h1")
     assert (host["state"], host["agentState"]) == ("active", "disconnected")
     assert {row["hostId"] for row in rancher.data(f"{service['links']['self']}/instances")} == {"1h2"}
+    lab.call(lambda: lab.state.find_host(1))
+    assert rancher.get(f"{P}/hosts/1h1")["agentState"] == "active"
 
 
 def test_deactivating_stops_and_activating_starts_the_same_containers(rancher: Rancher) -> None:

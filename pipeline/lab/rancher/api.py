@@ -73,8 +73,6 @@ class Api:
         self._allow(kind, scope, "c")
         if scope.v1 and given.get("environmentId") and not given.get("stackId"):
             given = given | {"stackId": given["environmentId"]}
-        if kind.table in ("stack", "service"):
-            assert scope.project is not None, "only projects have them"  # noqa: S101  our own invariant
         if kind.name == "stack" and scope.project is not None:
             row = self._state.stacks.create(given, scope.project)
         elif kind.table == "service" and scope.project is not None:
@@ -154,10 +152,11 @@ class Api:
         if row.table == "instance":
             if row.state in ("removing", "removed", "purged"):
                 raise Fault(405)
-            # A running one is stopped first, and the removal is chained to that.
-            self._state.instances.stop(
-                row, then_remove=True
-            ) if row.state == "running" else self._state.instances.remove(row)
+            if row.state == "running":
+                # Stopped first, and the removal is chained to that.
+                self._state.instances.stop(row, then_remove=True)
+            else:
+                self._state.instances.remove(row)
             return
         if row.table not in ("stack", "service"):
             self._state.others.remove(row)

@@ -32,12 +32,6 @@ class NameServer(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, (address, port))
 
-    @property
-    def address(self) -> tuple[str, int]:
-        assert self._transport is not None, "it listens"  # noqa: S101  our own invariant
-        host, port = self._transport.get_extra_info("sockname")[:2]
-        return str(host), int(port)
-
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()

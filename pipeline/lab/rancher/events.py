@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pipeline.lab.gateway.messages import LAST_CHUNK, chunk, header_block, status_line
@@ -41,7 +41,7 @@ class Subscriber:
             self._changed[row.table, row.number] = row
             self._wake.set()
 
-    async def texts(self, ping_seconds: float) -> Any:
+    async def texts(self, ping_seconds: float) -> AsyncIterator[str]:
         """Events as JSON: a ping at once and every so often, changes as they come."""
         yield _event("ping")
         loop = asyncio.get_running_loop()
@@ -74,7 +74,7 @@ class Events:
         self._tasks: set[asyncio.Task[Any]] = set()
         store.listeners.append(self._noticed)
 
-    async def serve(self, exchange: Exchange, request: Request, scope: Scope, headers: Callable[[], Any]) -> None:
+    async def serve(self, exchange: Exchange, request: Request, scope: Scope) -> None:
         """Streams until the client leaves. Raises Fault before the first byte."""
         if scope.project is None:
             raise Fault(404)
@@ -86,16 +86,16 @@ class Events:
         exchange.began, exchange.keep_alive = True, False
         self._subscribers.add(subscriber)
         task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
+        assert task is not None, "a port serves in tasks"  # noqa: S101  our own invariant
+        self._tasks.add(task)
         try:
             if b"websocket" in exchange.head.tokens(b"upgrade"):
                 await self._over_websocket(exchange, subscriber)
             else:
-                await self._as_text(exchange, subscriber, headers())
+                await self._as_text(exchange, subscriber)
         finally:
             self._subscribers.discard(subscriber)
-            self._tasks.discard(task) if task is not None else None
+            self._tasks.discard(task)
 
     def close(self) -> None:
         """Ends every stream."""
@@ -128,9 +128,9 @@ class Events:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    async def _as_text(self, exchange: Exchange, subscriber: Subscriber, headers: Any) -> None:
+    async def _as_text(self, exchange: Exchange, subscriber: Subscriber) -> None:
         channel = exchange.channel
-        framing = [(b"Content-Type", b"application/json"), (b"Transfer-Encoding", b"chunked"), *headers]
+        framing = [(b"Content-Type", b"application/json"), (b"Transfer-Encoding", b"chunked")]
         await channel.write(status_line(200) + header_block(framing))
         async for text in subscriber.texts(self._ping_seconds):
             await channel.write(chunk(text.encode() + b"\n"))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from pipeline.lab.rancher.rows import Row
 
@@ -51,7 +50,3 @@ def _is_coming(row: Row) -> bool:
     return row.state in ("creating", "starting", "restarting") or (
         row.state == "running" and row.data.get("healthState") in ("initializing", "reinitializing")
     )
-
-
-def has_check(config: Mapping[str, Any]) -> bool:
-    return bool(config.get("healthCheck"))

@@ -76,7 +76,7 @@ class Server:
             scope = self._scope(caller, request)
             shown = _shown(caller, scope, exchange)
             if request.kind.lower() == "subscribe":
-                await self._events.serve(exchange, request, scope, list)
+                await self._events.serve(exchange, request, scope)
                 return None
             outcome = self._api.outcome(request, caller, scope)
         except Fault as fault:
