@@ -6,7 +6,18 @@ import importlib
 import subprocess
 import sys
 
-NAMES = ("cli", "first_answer", "switch", "packing", "deciding", "streaming", "several", "gateway_scale", "prune")
+NAMES = (
+    "cli",
+    "first_answer",
+    "switch",
+    "packing",
+    "deciding",
+    "streaming",
+    "several",
+    "gateway_scale",
+    "prune",
+    "rancher",
+)
 
 
 def main(names: list[str]) -> int:

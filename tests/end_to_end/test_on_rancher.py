@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_a_release_that_does_not_get_well_goes_again_with_its_reason_and_the_old
 
     assert ran.code == 1, ran
     assert f"{estate.stack} was not healthy after 30 s" in ran.err or f"{estate.stack} does not run" in ran.err
-    assert "| hello with a token:" in ran.err
+    assert re.search(r'proxy\.1i[0-9]+ \| "GET .*/health HTTP/1\.0" 503', ran.err), ran
     assert stacks(estate) == {first}
     assert estate.ask()[0] == 200
 
