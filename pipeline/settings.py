@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress, GatewayAddress, RancherAddress, RegistryAddress
 from pipeline.model.dialect import Dialect
+from pipeline.model.rancher_settings import rancher_address
 from pipeline.model.secret import Secret
 from pipeline.model.settings_file import EnvironmentPart, FilePart
 from pipeline.model.size import parse_size
@@ -159,10 +160,11 @@ def _platform(
     engine = replace(_engine(get, "PLATFORM_"), host=host)
     meant = part.platform.url or ("" if local or host else get("RANCHER_URL"))
     driver = part.platform.driver or ("rancher" if meant else "docker")
+    rancher = endpoint("RANCHER_URL", part.platform.url, "platform.url") if driver == "rancher" else ""
     return {
         "driver": driver,
         "platform_engine": engine if host or not local else _engine(get, ""),
-        "rancher": _rancher(get, endpoint, part, environment) if driver == "rancher" else None,
+        "rancher": rancher_address(get, rancher, part, environment) if driver == "rancher" else None,
     }
 
 
@@ -184,36 +186,6 @@ def _gateway(get: Callable[[str], str], admin: str, proxy: str) -> GatewayAddres
         client_key=get("KONG_CLIENT_KEY"),
         ca_cert=get("KONG_CA_CERT"),
         proxy_ca_cert=get("KONG_PROXY_CA_CERT"),
-    )
-
-
-def _rancher(get: Callable[[str], str], endpoint: _Endpoint, part: EnvironmentPart, environment: str) -> RancherAddress:
-    """The server, told by its origin and what stands before /v1 or /v2-beta; the path may name the project as well."""
-    url = endpoint("RANCHER_URL", part.platform.url, "platform.url")
-    found = re.fullmatch(r"(?P<base>https?://[^?#]*?)/*(?:/v(?:1|2-beta)(?:/projects/(?P<project>[^/?#]+))?.*)?", url)
-    if found is None:
-        raise BadInput(
-            f"the environment {environment!r} has no Rancher server" + (f": {_clean(url)!r} is no URL" if url else ""),
-            hint="Set RANCHER_URL, or platform.url of the environment in invoke.yaml: https://rancher.example.com.",
-        )
-    if "@" in urlsplit(url).netloc:
-        raise BadInput(
-            f"the address of Rancher holds a key: {_clean(url)}",
-            hint="Take it out, and set RANCHER_ACCESS_KEY and RANCHER_SECRET_KEY.",
-        )
-    in_file, given = part.platform.project, get("RANCHER_PROJECT")
-    if in_file and given and in_file != given:
-        raise BadInput(
-            f"RANCHER_PROJECT names {given}, but invoke.yaml has {in_file} at "
-            f"pipeline.environments.{environment}.platform.project",
-            hint="Unset RANCHER_PROJECT (is it another environment's?), or change the file.",
-        )
-    return RancherAddress(
-        url=found["base"],
-        project=given or in_file or found["project"] or "",
-        access_key=get("RANCHER_ACCESS_KEY"),
-        secret_key=Secret(get("RANCHER_SECRET_KEY")),
-        ca_cert=get("RANCHER_CA_CERT"),
     )
 
 

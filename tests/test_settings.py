@@ -319,3 +319,9 @@ def test_a_key_in_the_address_of_a_rancher_is_refused_and_not_shown() -> None:
 
     assert "hunter2" not in told.what + told.hint
     assert "RANCHER_SECRET_KEY" in told.hint
+
+
+def test_ports_that_a_rancher_publishes_are_no_upstream() -> None:
+    part = {"platform": {"url": "http://rancher"}, "upstream": "published"}
+
+    assert "not supported on Rancher" in refusal("stage", {"environments": {"stage": part}}).what

@@ -224,7 +224,8 @@ def access_of(address: RancherAddress) -> Access:
     """The keys as a header that no message and no log shows."""
     if not address.access_key or not address.secret_key:
         return Access(url=address.url, variables="RANCHER", ca_file=address.ca_cert)
-    pair = f"{address.access_key}:{address.secret_key.reveal()}"
+    # Files of keys end in a line end.
+    pair = f"{address.access_key.strip()}:{address.secret_key.reveal().strip()}"
     token = Secret(f"Basic {b64encode(pair.encode()).decode()}")
     return Access(
         url=address.url,
