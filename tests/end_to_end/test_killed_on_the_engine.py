@@ -36,7 +36,7 @@ def killed(estate: Estate, way: EngineWay, point: int, *words: str) -> bool:
 def test_a_release_with_its_prune_and_a_rollback_are_completed_by_the_next_run(
     estate: Estate, way: EngineWay, tmp_path: Path
 ) -> None:
-    estate.settings(settle=0, grace=0)
+    estate.settings(settle=0, grace=0, deploy_timeout=90, verify_timeout=30)
     for words in ("one", "two"):
         estate.behave(words)
         assert estate.invoke("release").code == 0

@@ -74,6 +74,7 @@ def refusal(lines: str) -> BadInput:
         ("volumes: ['/etc/x:/etc/x:ro']", "mounts", (Mount(source="/etc/x", target="/etc/x", read_only=True),)),
         ("labels: {a: b, c: 5}", "labels", {"a": "b", "c": "5"}),
         ("labels: [a=b, c]", "labels", {"a": "b", "c": ""}),
+        ("labels: {pipeline.keep: true}", "labels", {"pipeline.keep": "true"}),
         ("restart: no", "restart", "no"),
         ("restart: on-failure:5", "restart", "on-failure:5"),
         ("user: 1000:1000", "user", "1000:1000"),
