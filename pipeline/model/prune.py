@@ -110,13 +110,14 @@ def judge(stack: FoundStack, view: View, rules: tuple[Rule, ...] = RULES) -> Ver
     return Verdict(stack=stack, fate=Fate.STOP, reason=f"{waiting.reason}: removed later")
 
 
-def refuse_incomplete(snapshot: Snapshot) -> None:
-    """Raises Refused naming the sources that could not be read."""
-    if snapshot.missing:
-        named = "; ".join(f"{source}: {reason}" for source, reason in snapshot.missing)
+def refuse_incomplete(snapshot: Snapshot, *needed: str) -> None:
+    """Raises Refused naming the sources that could not be read, of those that are needed (default: all)."""
+    missing = [(source, reason) for source, reason in snapshot.missing if not needed or source in needed]
+    if missing:
+        named = "; ".join(f"{source}: {reason}" for source, reason in missing)
         raise Refused(
             f"{snapshot.environment} could not be read completely: {named}",
-            hint="Nothing is pruned on half of the truth: mend that, run it again. `invoke status` shows the rest.",
+            hint="Nothing is changed on half of the truth: mend that, run it again. `invoke status` shows the rest.",
         )
 
 

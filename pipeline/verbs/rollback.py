@@ -25,6 +25,9 @@ from pipeline.verbs.sources import secrets_for
 from pipeline.verbs.surveys import holder_of, survey_all
 from pipeline.wiring import Session, Work, open_session
 
+# What else a survey looks at is no reason to withhold the way back.
+_NEEDED = ("platform", "records", "gateway")
+
 
 def rollback(c: Context, services: Sequence[str], environment: str | None, *, to: str, check: bool) -> int:
     """Of one service: which one has to be said where the repository has several."""
@@ -38,7 +41,7 @@ def rollback(c: Context, services: Sequence[str], environment: str | None, *, to
         target = None
         if checks_only(c, check) or (not to and session.console.interactive):
             snapshot = survey_all(session, branches=False)
-            refuse_incomplete(snapshot)
+            refuse_incomplete(snapshot, *_NEEDED)
             target = choose(snapshot, service, to) if to else _picked(session, snapshot, service)
             plan = plan_rollback(snapshot, service, target)
             if checks_only(c, check) or not plan.pending:
@@ -56,7 +59,7 @@ def _carry_out(session: Session, work: Work, target: Version | None, to: str) ->
     name, holder = lease_name(work.release.environment, service), holder_of(session, "rollback")
     with holding(session.leases, name, holder=holder, clock=session.clock, tell=tell) as held:
         snapshot = survey_all(session, leases=False, branches=False)
-        refuse_incomplete(snapshot)
+        refuse_incomplete(snapshot, *_NEEDED)
         plan = plan_rollback(snapshot, service, target or choose(snapshot, service, to))
         session.console.tell(_words(plan))
         if not plan.pending:

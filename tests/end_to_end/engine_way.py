@@ -56,7 +56,8 @@ class EngineWay:
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        sink.close() if not counted else None
+        # Each way closes its own source: the other one may still be reading from the sink.
+        source.close()
 
     def _is_struck(self) -> bool:
         with self._lock:

@@ -37,12 +37,13 @@ def test_a_release_with_its_prune_and_a_rollback_are_completed_by_the_next_run(
     estate: Estate, way: EngineWay, tmp_path: Path
 ) -> None:
     estate.settings(settle=0, grace=0, deploy_timeout=90, verify_timeout=30)
+    estate.manifest(health={"path": f"{estate.uri}/health", "interval": 0.5, "timeout": 10, "retries": 60})
     for words in ("one", "two"):
         estate.behave(words)
         assert estate.invoke("release").code == 0
     deaths = 0
 
-    with Load(f"{estate.environment.proxy}{estate.uri}", 20) as load:
+    with Load(f"{estate.environment.proxy}{estate.uri}", 10) as load:
         for point in RELEASE_POINTS:
             previous = estate.stack
             estate.behave(f"killed at {point}")
