@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pipeline"
-DRIVERS = ("builders", "platforms", "gateways", "ledgers")
+DRIVERS = ("builders", "platforms", "gateways", "ledgers", "hosts")
 BASES = {f"{port}.base" for port in DRIVERS}
 WORLD = {
     "subprocess",

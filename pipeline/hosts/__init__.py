@@ -1,0 +1,1 @@
+"""Machines that an environment is built on."""

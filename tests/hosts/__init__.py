@@ -1,0 +1,1 @@
+"""Hosts: folders made by hand, and machines that they are applied to."""
