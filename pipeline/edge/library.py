@@ -8,3 +8,8 @@ from pathlib import Path
 def shell_library() -> str:
     """The text of pipeline/shell/lib.sh."""
     return (Path(__file__).parents[1] / "shell" / "lib.sh").read_text(encoding="utf-8")
+
+
+def host_library() -> str:
+    """The text of pipeline/shell/host.sh: what is done on machines that are built over SSH."""
+    return (Path(__file__).parents[1] / "shell" / "host.sh").read_text(encoding="utf-8")

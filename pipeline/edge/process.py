@@ -74,9 +74,9 @@ class Process:
         rest = b""
         while piece := os.read(self._out, _PIECE):
             *whole, rest = (rest + piece).split(b"\n")
-            yield from (_plain(line) for line in whole)
+            yield from (plain(line) for line in whole)
         if rest:
-            yield _plain(rest)
+            yield plain(rest)
         self._child.wait()
         if self.trouble is not None:
             raise self.trouble
@@ -172,5 +172,6 @@ def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(child.pid, number)
 
 
-def _plain(line: bytes) -> str:
+def plain(line: bytes) -> str:
+    """A line without what only a terminal understands."""
     return _ESCAPES.sub("", line.decode(errors="replace")).rstrip("\r")

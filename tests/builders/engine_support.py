@@ -178,7 +178,7 @@ def running_registry(folder: Path, *, htpasswd: str = "", deletes: bool = False)
     command = ["docker-registry", "serve", str(folder / "registry.yml")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            _wait_for(port)
+            wait_for_port(port)
             yield f"127.0.0.1:{port}"
         finally:
             server.terminate()
@@ -194,7 +194,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for_port(port: int) -> None:
     end = time.monotonic() + 20
     while time.monotonic() < end:
         try:
