@@ -24,7 +24,7 @@ demo.down: setup ## stop what the demo left running, its data too
 	@scripts/demo down
 
 test: setup bases ## every test, on a real engine
-	@scripts/tools shellcheck dash busybox jq curl wget docker-registry git ssh-agent
+	@scripts/tools shellcheck dash busybox jq curl wget docker-registry git ssh-agent sshd
 	.venv/bin/pytest
 	services/cities/run-tests
 

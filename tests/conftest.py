@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 # Whatever a CI job, a shell or a git hook has set must not change what a test finds.
-_FOREIGN = ("CI", "GITLAB_", "KONG_", "kong_", "RANCHER_", "PLATFORM_", "PIPELINE_", "GIT_", "DOCKER_")
+_FOREIGN = (
+    "CI",
+    "GITLAB_",
+    "KONG_",
+    "kong_",
+    "RANCHER_",
+    "PLATFORM_",
+    "PIPELINE_",
+    "GIT_",
+    "DOCKER_",
+    "BOOTSTRAP_",
+    "SSH_",
+)
 _FOREIGN_NAMES = ("service_name", "version", "branch", "stack", "ENVIRONMENT", "XDG_CONFIG_HOME", "INVOKE_DEBUG")
 # Where the engine of the tests is: all three belong to its address.
 _KEPT = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")

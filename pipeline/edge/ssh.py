@@ -82,19 +82,15 @@ class SshConnection:
             connection = Connection(host, user=user, port=port, config=config)
             for hop in _hops(connection):
                 self._guard(hop)
-            try:
-                connection.open()
-            except BaseException:
-                for hop in _hops(connection):
-                    hop.client.close()
-                raise
+            _connect(connection)
         self._heard = time.monotonic()
         threading.Thread(target=self._ask_for_life, args=(connection.transport,), daemon=True).start()
         return connection
 
     def _guard(self, hop: Connection) -> None:
         """fabric takes any host key, for jump hosts as well: each of them gets our own judgement."""
-        known = known_of(hop.ssh_config, hop.host, int(hop.port), self.access.pins)
+        pins = self.access.pins.get(hop.original_host) or self.access.pins.get(hop.host, ())
+        known = known_of(hop.ssh_config, hop.host, int(hop.port), pins)
         shown = self.access.name if hop.original_host == _parsed(self.access.name)[1] else hop.original_host
         hop.client.set_missing_host_key_policy(_Judge(shown, known))
         patience = self.access.connect
@@ -138,6 +134,21 @@ def _preferring(known: Known) -> Any:
         return transport
 
     return make
+
+
+def _connect(connection: Connection) -> None:
+    from paramiko.ssh_exception import AuthenticationException, SSHException
+
+    try:
+        connection.open()
+    except BaseException as error:
+        transports = [hop.client.get_transport() for hop in _hops(connection)]
+        hung_up = any(transport is not None and not transport.is_active() for transport in transports)
+        for hop in _hops(connection):
+            hop.client.close()
+        if isinstance(error, AuthenticationException) and hung_up:  # paramiko takes that for a refusal
+            raise SSHException("it hung up while we logged in") from error
+        raise
 
 
 def _hops(connection: Connection) -> Iterator[Connection]:

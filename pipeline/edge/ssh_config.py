@@ -39,13 +39,13 @@ def read_ssh_config() -> SSHConfig:
     return config
 
 
-def known_of(settings: Mapping[str, str], host: str, port: int, pins: Mapping[str, tuple[str, ...]]) -> Known:
+def known_of(settings: Mapping[str, str], host: str, port: int, pins: tuple[str, ...]) -> Known:
     """What known_hosts files and pins say of a host with these settings of ssh_config."""
     name = settings.get("hostkeyalias") or (host if port == 22 else f"[{host}]:{port}")
     given = f"{settings.get('userknownhostsfile', _USER_KNOWN)} {settings.get('globalknownhostsfile', _GLOBAL_KNOWN)}"
     files = {path: text for path in given.split() if (text := _text(Path(path.strip('"')).expanduser())) is not None}
     known = known_keys(files or {given.split()[0]: ""}, name)
-    return Known(keys=known.keys, revoked=known.revoked, files=known.files, pins=pins.get(host, ()))
+    return Known(keys=known.keys, revoked=known.revoked, files=known.files, pins=pins)
 
 
 def _parts(path: Path, depth: int) -> Iterator[list[str]]:
