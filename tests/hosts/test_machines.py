@@ -346,6 +346,19 @@ def test_another_engine_s_cluster_is_refused(two: list[Machine], folder: Path) -
     assert "something else runs containers there: k3s" in done.err
 
 
+def test_an_engine_that_does_not_answer_is_refused(two: list[Machine], folder: Path) -> None:
+    two[0].run(
+        "printf '#!/bin/sh\\nexit 1\\n' >/usr/bin/docker; chmod +x /usr/bin/docker; cp /usr/bin/docker /usr/bin/dockerd"
+    )
+    try:
+        done = applied(folder, [two[0].meet("a")])
+    finally:
+        two[0].run("rm /usr/bin/docker /usr/bin/dockerd")
+
+    assert done.code == 4
+    assert "error: a is not taken: a docker is there and does not answer, so what it runs cannot be seen" in done.err
+
+
 def sleeps(machine: Machine) -> bool:
     """Whether a step's `sleep 987` runs there; one that nobody has buried yet does not."""
     return "sleep 987" in machine.run("ps ax -o stat=,args= | grep -v '^Z' | grep '[s]leep 987'")
