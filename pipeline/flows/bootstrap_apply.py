@@ -144,10 +144,7 @@ def _wanted(order: Order, facts: Facts) -> int:
 
 
 def _put(order: Order, host: Host, telling: Telling) -> None:
-    try:
-        copied = host.put(order.folder)
-    except Failed as error:
-        raise _full(host, "copying the folder") or error from error
+    copied = host.put(order.folder)
     telling.tell(host.name, f"{len(order.folder.sums)} files {'copied and checked' if copied else 'are there already'}")
 
 

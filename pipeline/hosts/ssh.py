@@ -13,13 +13,13 @@ from pipeline.edge.ssh_command import Command
 from pipeline.edge.ssh_folder import packed
 from pipeline.errors import BadInput, Failed, Refused
 from pipeline.hosts.base import Hear
-from pipeline.model.host import Facts, Foreign
+from pipeline.model.host import Facts, Foreign, is_full
 from pipeline.model.secret import Secret
 from pipeline.model.steps import Folder, Step
 
 BASE = "/var/lib/invoke-pipeline/bootstrap"
 # All that a command line there shows. The program arrives on standard input, its length first; a part of it is not run.
-_BOOT = (
+BOOT = (
     'LC_ALL=C; export LC_ALL; read -r n && host_program=$(head -c "$n"; echo .) && '
     '[ "${#host_program}" -gt "$n" ] && eval "${host_program%.}"'
 )
@@ -40,6 +40,7 @@ class SshHost:
         self._held: Command | None = None
         self._running: Command | None = None
         self._stopped = False
+        self._last_words = ""
 
     def facts(self) -> Facts:
         answers: dict[str, list[list[str]]] = {}
@@ -62,7 +63,7 @@ class SshHost:
                 for name, image, *environments in answers.get("container", ())
                 if self._environment not in environments
             ),
-            free={words[0]: int(words[1]) * 1024 for words in answers.get("free", ())},
+            free=_free(["free", *words] for words in answers.get("free", ())),
             finished={words[0]: words[1] for words in answers.get("finished", ()) if len(words) == 2},
         )
 
@@ -94,9 +95,14 @@ class SshHost:
             return False
         feed = packed(self._source, folder)
         answers = self._ask(self._root(), "host_put", folder.digest, doing="the folder was copied", feed=feed)
-        if ["put"] not in answers:
-            raise self._broken("the folder could not be copied whole")
-        return True
+        if ["put"] in answers:
+            return True
+        if full := is_full(Facts(system="", free=_free(answers))):
+            raise Failed(
+                f"{self.name}: the disk is full: {full} has no room left for the folder",
+                hint="Make room there and run the same again: no half of it is left.",
+            )
+        raise self._broken("the folder could not be copied whole")
 
     def run(self, step: Step, values: Mapping[str, Secret], out: Hear, err: Hear) -> int:
         words = ("host_run", step.folder, step.script.name, step.key)
@@ -128,9 +134,10 @@ class SshHost:
         """The lines of a function's answer, as words."""
         command = self._start(become, *words, doing=doing, feed=feed)
         with self._ended(command):
-            answers = [line.split("\t") for out, line in command.lines() if out]
+            lines = list(command.lines())
             command.code()
-            return answers
+            self._last_words = next((line for out, line in reversed(lines) if not out), "")
+            return [line.split("\t") for out, line in lines if out]
 
     def _start(
         self,
@@ -144,7 +151,7 @@ class SshHost:
     ) -> Command:
         call = shlex.join((function, self._base, *words))
         program = "\n".join((host_library(), *_assignments(values or {}), call, "")).encode("utf-8", "surrogateescape")
-        boot = (*become, "sh", "-c", _BOOT)
+        boot = (*become, "sh", "-c", BOOT)
         pieces = _first(f"{len(program)}\n".encode() + program, feed)
         return self._ssh.start(boot, pieces, doing=doing, keep_input=keep_input)
 
@@ -161,9 +168,15 @@ class SshHost:
             command.end()
 
     def _broken(self, what: str) -> Failed:
+        why = f": {self._last_words}" if self._last_words else ""
         return Failed(
-            f"{self.name}: {what}", hint=f"Is there room in {self._base}, and may it be written? Then run it again."
+            f"{self.name}: {what}{why}",
+            hint=f"Is there room in {self._base}, and may it be written? Then run it again.",
         )
+
+
+def _free(answers: Iterable[list[str]]) -> dict[str, int]:
+    return {words[1]: int(words[2]) * 1024 for words in answers if words[0] == "free"}
 
 
 def _first(piece: bytes, more: Iterable[bytes]) -> Iterator[bytes]:

@@ -107,8 +107,10 @@ host_put() {
     # However this ends, a half is not left: the connection's end ends it as well.
     trap 'rm -rf "new.$$"' EXIT
     trap 'exit 143' HUP INT TERM
-    (umask 077 && mkdir "new.$$") || exit 1
-    tar -x -f - -C "new.$$" || exit 1
+    if ! { (umask 077 && mkdir "new.$$") && tar -x -f - -C "new.$$"; }; then
+        host_free "$1" # as it was with the half that goes now
+        exit 1
+    fi
     (cd "new.$$" && sha256sum -c SHA256SUMS >/dev/null) || exit 1
     host_sums=$(sha256sum "new.$$/SHA256SUMS")
     [ "${host_sums%% *}" = "$2" ] || exit 1
