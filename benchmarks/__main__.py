@@ -17,6 +17,7 @@ NAMES = (
     "gateway_scale",
     "prune",
     "rancher",
+    "hosts",
 )
 
 
