@@ -131,16 +131,11 @@ def _failure(failures: Mapping[str, PipelineError], hosts: Sequence[Host], telli
 
 def _facts(order: Order, host: Host) -> Facts:
     facts = host.facts()
-    found = objections(facts, environment=order.folder.environment, least_free=_wanted(order, facts))
+    found = objections(facts, environment=order.folder.environment, least_free=order.least_free)
     if found:
         more = f" (and: {'; '.join(one.what for one in found[1:])})" if found[1:] else ""
         raise Refused(f"{host.name} is not taken: {found[0].what}{more}", hint=found[0].hint)
     return facts
-
-
-def _wanted(order: Order, facts: Facts) -> int:
-    """A machine that has the first steps behind it has used some of its room already."""
-    return (1 << 20) if facts.finished else order.least_free
 
 
 def _put(order: Order, host: Host, telling: Telling) -> None:

@@ -48,7 +48,8 @@ class MemoryHost:
         self._machine = machine
 
     def facts(self) -> Facts:
-        return replace(self._machine.found, finished=dict(self._machine.finished))
+        machine = self._machine
+        return replace(machine.found, begun=bool(machine.folder), finished=dict(machine.finished))
 
     def hold(self, run: str) -> None:
         held, by = self._machine.holder

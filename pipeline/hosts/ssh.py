@@ -64,6 +64,7 @@ class SshHost:
                 if self._environment not in environments
             ),
             free=_free(["free", *words] for words in answers.get("free", ())),
+            begun=bool(first("begun")),
             finished={words[0]: words[1] for words in answers.get("finished", ()) if len(words) == 2},
         )
 

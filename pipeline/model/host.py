@@ -12,6 +12,7 @@ SYSTEMS = ("debian 12",)
 """What was tried. docs/bootstrap-hosts.md lists the same."""
 LEAST_FREE = 5 << 30
 """Bytes: an engine and some images take more than half of it."""
+_HALF_DONE = 1 << 20
 _HOST = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 )
@@ -32,8 +33,9 @@ class Facts:
 
     `system` is os-release's ID and VERSION_ID; `may_be_root` whether its user is root or becomes it without a
     password; `missing` the commands that applying needs and it has not; `engine` is empty, "docker", or "silent" for a
-    docker that does not answer; `others` are other engines and clusters; `free` are bytes per folder; `finished` the
-    keys of the steps that have ended well, by script."""
+    docker that does not answer; `others` are other engines and clusters; `free` are bytes per folder; `begun` whether
+    an earlier run has taken the machine for this environment; `finished` the keys of the steps that have ended well, by
+    script."""
 
     system: str
     user: str = "root"
@@ -43,6 +45,7 @@ class Facts:
     others: tuple[str, ...] = ()
     containers: tuple[Foreign, ...] = ()
     free: Mapping[str, int] = field(default_factory=dict)
+    begun: bool = False
     finished: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,13 +72,14 @@ def parse_hosts(given: Sequence[str]) -> tuple[str, ...]:
 
 def objections(facts: Facts, *, environment: str, least_free: int = LEAST_FREE) -> tuple[Objection, ...]:
     """Everything that speaks against building the environment there; none on a bare machine, and on one that holds
-    parts of this very environment."""
-    return tuple(_objections(facts, environment, least_free))
+    parts of this very environment. There a run that stopped halfway has used some room, and may have left an engine
+    that does not answer yet."""
+    return tuple(_objections(facts, environment, _HALF_DONE if facts.begun else least_free))
 
 
 def is_full(facts: Facts) -> str:
     """The folder with no room left (a write of a mebibyte would fail), else empty."""
-    return next((folder for folder, free in sorted(facts.free.items()) if free < 1 << 20), "")
+    return next((folder for folder, free in sorted(facts.free.items()) if free < _HALF_DONE), "")
 
 
 def _objections(facts: Facts, environment: str, least_free: int) -> Iterator[Objection]:
@@ -99,7 +103,7 @@ def _objections(facts: Facts, environment: str, least_free: int) -> Iterator[Obj
             what=f"something else runs containers there: {', '.join(facts.others)}",
             hint="Take a bare machine: two engines on one would share its ports and firewall.",
         )
-    if facts.engine == "silent":
+    if facts.engine == "silent" and not facts.begun:
         yield Objection(
             what="a docker is there and does not answer, so what it runs cannot be seen",
             hint="Start it (`systemctl start docker`), or remove it with its data.",

@@ -41,6 +41,7 @@ host_facts() {
         host_say other podman
     fi
     host_engine
+    host_root test -d "$1/steps" && host_say begun yes
     # shellcheck disable=SC2016 # the inner shell has its own $1
     host_root sh -c 'cd "$1/steps" 2>/dev/null && for step in *.sh; do [ ! -f "$step" ] || printf "finished\t%s\t%s\n" "$step" "$(cat "$step")"; done' sh "$1"
     return 0

@@ -34,7 +34,7 @@ class Flags:
     check: bool = False
 
 
-def apply(session: Session, path: Path, hosts: Sequence[str], flags: Flags) -> int:
+def apply(session: Session, path: Path, hosts: Sequence[str], flags: Flags = Flags()) -> int:
     """Gives 0 when every host is as the folder says, 2 for pending steps (--check). Raises Failed for differences."""
     names = parse_hosts(hosts)
     pins = parse_pins(flags.host_keys, names)

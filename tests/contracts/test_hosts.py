@@ -116,7 +116,15 @@ def test_a_machine_says_what_it_is_and_nothing_is_changed(scene: Scene) -> None:
     assert facts.may_be_root
     assert all(free > 0 for free in facts.free.values())
     assert facts.free
-    assert facts.finished == {}
+    assert (facts.finished, facts.begun) == ({}, False)
+
+
+def test_a_machine_that_a_run_was_at_says_so(scene: Scene) -> None:
+    host = scene.host("first")
+    host.hold("run 1")
+    host.put(scene.folder)
+
+    assert scene.host("second").facts().begun
 
 
 def test_a_folder_is_copied_once(scene: Scene) -> None:

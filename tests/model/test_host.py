@@ -36,7 +36,15 @@ def test_no_host_and_one_host_twice_are_bad_input() -> None:
 
 def test_a_bare_machine_and_one_with_an_empty_engine_are_taken() -> None:
     assert objections(BARE, environment="stage") == ()
-    assert objections(replace(BARE, engine="docker", finished={"10-engine.sh": "x"}), environment="stage") == ()
+    assert objections(replace(BARE, engine="docker"), environment="stage") == ()
+
+
+def test_a_machine_where_a_run_stopped_halfway_may_have_less_room_and_an_engine_that_is_not_up_yet() -> None:
+    halfway = replace(BARE, engine="silent", begun=True, free={"/var/lib": 2 << 30})
+
+    assert objections(halfway, environment="stage") == ()
+    (objection,) = objections(replace(halfway, free={"/var/lib": 1000}), environment="stage")
+    assert "/var/lib has 0 MiB left, and 1 MiB are wanted" in objection.what
 
 
 @pytest.mark.parametrize(
