@@ -41,7 +41,7 @@ lint: setup
 	@scripts/tools shellcheck
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	shellcheck pipeline/shell/lib.sh pipeline/shell/host.sh scripts/* .ci/run services/cities/run-tests
+	shellcheck pipeline/shell/*.sh scripts/* .ci/run services/cities/run-tests
 
 types: setup
 	.venv/bin/mypy
