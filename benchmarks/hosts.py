@@ -16,7 +16,7 @@ from tests.hosts.sshd import log_in_with, make_key
 RUNS = 3
 WAITS = (0.5, 1, 1.5, 2, 3)
 """Seconds that each machine takes for each of the steps that every one has."""
-STEPS = {name: "sleep $(cat /wait)\n" for name in ("10-engine.sh", "20-network.sh", "30-images.sh")}
+STEPS = dict.fromkeys(("10-engine.sh", "20-network.sh", "30-images.sh"), "sleep $(cat /wait)\n")
 
 
 def main() -> None:
