@@ -14,10 +14,10 @@ from pipeline.flows.pool import run_all
 from pipeline.gateways.base import Custody, Gateway
 from pipeline.ledgers.base import Records
 from pipeline.model.cancel import Cancellation
-from pipeline.model.inventory import FoundImage
 from pipeline.model.prune import DeadRoute, Fate, PrunePlan, Verdict, dead_routes
 from pipeline.model.record import Record
 from pipeline.model.snapshot import Snapshot
+from pipeline.model.surroundings import FoundImage
 from pipeline.platforms.base import Upkeep
 
 AT_ONCE = 16

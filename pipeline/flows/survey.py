@@ -12,11 +12,11 @@ from pipeline.errors import PipelineError
 from pipeline.gateways.base import Custody, Gateway
 from pipeline.ledgers.base import Leases, Records
 from pipeline.model.adoption import adopted
-from pipeline.model.inventory import Inventory
 from pipeline.model.record import Lease, Record
 from pipeline.model.route import FoundRoute, FoundUpstream
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundStack
+from pipeline.model.surroundings import Surroundings
 from pipeline.platforms.base import Platform, Upkeep
 
 Found = TypeVar("Found")
@@ -45,12 +45,12 @@ def survey(environment: str, sources: Sources) -> Snapshot:
     with ThreadPoolExecutor(max_workers=5) as pool:
         platform = pool.submit(_of_platform, reader, sources)
         gateway = pool.submit(_of_gateway, reader, sources)
-        inventory = pool.submit(reader.read, "inventory", upkeep and (lambda: upkeep().inventory()), Inventory())
+        around = pool.submit(reader.read, "surroundings", upkeep and (lambda: upkeep().surroundings()), Surroundings())
         leases = pool.submit(reader.read, "leases", held and (lambda: held().all()), no_leases)
         existing = pool.submit(branches) if branches else None
     stacks, records = platform.result()
     routes, upstreams = gateway.result()
-    found = inventory.result()
+    found = around.result()
     ours, strangers = adopted(stacks, found.strangers, records, environment)
     return Snapshot(
         environment=environment,
@@ -59,7 +59,7 @@ def survey(environment: str, sources: Sources) -> Snapshot:
         upstreams=upstreams,
         records=records,
         leases=leases.result(),
-        inventory=replace(found, strangers=strangers),
+        surroundings=replace(found, strangers=strangers),
         branches=existing.result() if existing else None,
         missing=tuple(sorted(reader.missing)),
     )

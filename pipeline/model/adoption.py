@@ -61,7 +61,7 @@ def find_claims(snapshot: Snapshot, uris: Mapping[str, str]) -> tuple[Claim, ...
     found = []
     for service, uri in sorted(uris.items()):
         routes = [one for one in snapshot.routes if not one.owner.ours and uri in one.paths]
-        strangers = [one for one in snapshot.inventory.strangers if _facts(service, one.name, uris)]
+        strangers = [one for one in snapshot.surroundings.strangers if _facts(service, one.name, uris)]
         led_to = {name for route in routes for name in snapshot.named_stacks(route)}
         for stranger in sorted(strangers, key=lambda one: (one.name not in led_to, -one.created, one.name)):
             route = next((one for one in routes if stranger.name in snapshot.named_stacks(one)), None)

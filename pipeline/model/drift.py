@@ -109,7 +109,7 @@ def _stacks(snapshot: Snapshot, registered: dict[str, Record], known: set[str]) 
 
 def _images(snapshot: Snapshot, records: tuple[Record, ...]) -> Iterator[Drift]:
     """Images of stacks that run, whose tag names another one by now: a build of the same commit, or a hand."""
-    tagged = {name: image for image in snapshot.inventory.images for name in image.names}
+    tagged = {name: image for image in snapshot.surroundings.images for name in image.names}
     by_end = {name.rpartition("/")[2]: (name, image) for name, image in tagged.items()}
     for stack in snapshot.stacks:
         deployed = deployed_as(records, Version(stack=stack.name, version=stack.version))

@@ -7,12 +7,12 @@ from enum import StrEnum
 
 from pipeline.errors import Refused
 from pipeline.model.history import Version
-from pipeline.model.inventory import FoundVolume
 from pipeline.model.prune_images import ImageVerdict, judge_images
 from pipeline.model.prune_rules import RULES, PrunePolicy, Rule, View, in_its_time
 from pipeline.model.route import FoundRoute, tag_word
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundStack
+from pipeline.model.surroundings import FoundVolume
 
 PRUNE_VERSION = 1
 
@@ -93,7 +93,7 @@ def plan_prune(
         stacks=tuple(sorted(verdicts, key=lambda one: (one.stack.service, -one.stack.created, one.stack.name))),
         routes=dead_routes(snapshot, chosen),
         images=judge_images(snapshot, staying, services=chosen, claimed=claimed),
-        volumes=tuple(one for one in snapshot.inventory.volumes if one.environment == snapshot.environment),
+        volumes=tuple(one for one in snapshot.surroundings.volumes if one.environment == snapshot.environment),
     )
 
 
@@ -151,7 +151,7 @@ def refuse_wrong_gateway(views: list[View]) -> None:
 def dead_routes(snapshot: Snapshot, services: tuple[str, ...]) -> tuple[DeadRoute, ...]:
     """Routes of ours that lead, by name, to stacks that are not here, of services without a running stack."""
     environment, chosen = tag_word(snapshot.environment), frozenset(services)
-    known = {stack.name for stack in (*snapshot.stacks, *snapshot.inventory.strangers)}
+    known = {stack.name for stack in (*snapshot.stacks, *snapshot.surroundings.strangers)}
     found = []
     for route in snapshot.routes:
         if route.owner.environment != environment or route.owner.service not in chosen:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from pipeline.model.history import Version
-from pipeline.model.inventory import FoundImage
 from pipeline.model.snapshot import Snapshot
+from pipeline.model.surroundings import FoundImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +30,10 @@ def judge_images(
             releases[reference].add(Version(stack=record.stack, version=record.version))
     names = {release.stack for release in staying}
     held = {one.image for stack in snapshot.stacks if stack.name in names for one in stack.containers}
-    used = snapshot.inventory.used | held
+    used = snapshot.surroundings.used | held
     chosen = frozenset(services)
     verdicts = []
-    for image in snapshot.inventory.images:
+    for image in snapshot.surroundings.images:
         if not image.stack or image.service not in chosen:
             continue
         if image.id in used:

@@ -9,10 +9,10 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from pipeline.model.history import History, history_of
-from pipeline.model.inventory import Inventory
 from pipeline.model.record import Lease, Record
 from pipeline.model.route import FoundRoute, FoundUpstream, stack_of_upstream, tag_word
 from pipeline.model.stack import FoundStack
+from pipeline.model.surroundings import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +27,14 @@ class Snapshot:
     upstreams: tuple[FoundUpstream, ...] = ()
     records: tuple[Record, ...] = ()
     leases: tuple[Lease, ...] = ()
-    inventory: Inventory = field(default_factory=Inventory)
+    surroundings: Surroundings = field(default_factory=Surroundings)
     branches: frozenset[str] | None = None
     missing: tuple[tuple[str, str], ...] = ()
 
     @property
     def now(self) -> float:
         """By the platform's clock."""
-        return self.inventory.now
+        return self.surroundings.now
 
     @property
     def services(self) -> tuple[str, ...]:

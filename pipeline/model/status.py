@@ -29,7 +29,7 @@ def status_document(snapshot: Snapshot, policy: PrunePolicy, asked: Iterable[Ask
     """What `invoke status --json` prints: one entry per stack, newest first within its service. Ages in seconds, by the
     platform's clock; None where nobody could be asked for it."""
     stacks = sorted(snapshot.stacks, key=lambda stack: (stack.service, -stack.created, stack.name))
-    known = {stack.name for stack in (*stacks, *snapshot.inventory.strangers)}
+    known = {stack.name for stack in (*stacks, *snapshot.surroundings.strangers)}
     # Of a platform that could not be read nothing is known: then no route is called one without a stack.
     read = "platform" not in {source for source, _ in snapshot.missing}
     environment = tag_word(snapshot.environment)
@@ -50,7 +50,7 @@ def status_document(snapshot: Snapshot, policy: PrunePolicy, asked: Iterable[Ask
         ],
         "strangers": [
             {"stack": one.name, "state": one.state, "containers": len(one.containers)}
-            for one in snapshot.inventory.strangers
+            for one in snapshot.surroundings.strangers
             if any(one.name.startswith(f"{service}-") for service in snapshot.services)
         ],
         "missing": [{"source": source, "reason": reason} for source, reason in snapshot.missing],

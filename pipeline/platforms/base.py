@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from pipeline.model.inventory import FoundImage, Inventory
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack
+from pipeline.model.surroundings import FoundImage, Surroundings
 
 
 class Platform(Protocol):
@@ -37,7 +37,7 @@ class Upkeep(Protocol):
     """What is put away in an environment, and what else lies on its platform. Every method may be called by several
     threads at once, and may raise Unreachable, and Failed with the reason."""
 
-    def inventory(self) -> Inventory:
+    def surroundings(self) -> Surroundings:
         """All that is there beside the environment's stacks, in one listing pass to its real end. Reads only."""
 
     def stop(self, containers: Sequence[FoundContainer]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from pipeline.edge.engine import EngineClients, engine_errors, is_conflict, is_missing, seconds_of
 from pipeline.errors import Failed, PipelineError
 from pipeline.model.image import LABEL, SERVICE_LABEL, STACK_LABEL
-from pipeline.model.inventory import FoundImage, FoundVolume, Inventory
 from pipeline.model.stack import FoundContainer, FoundStack
+from pipeline.model.surroundings import FoundImage, FoundVolume, Surroundings
 from pipeline.platforms.docker_ending import remove_container, stop_container
 from pipeline.platforms.docker_payload import found_container, state_of
 
@@ -30,8 +30,8 @@ class DockerUpkeep:
         self._clients = clients
         self._environment = environment
 
-    def inventory(self) -> Inventory:
-        """As Upkeep.inventory: four requests, however much is there; the engine has no pages."""
+    def surroundings(self) -> Surroundings:
+        """As Upkeep.surroundings: four requests, however much is there; the engine has no pages."""
         client, address = self._clients.client, self._clients.address
         with engine_errors(address, "list what it has"):
             now = seconds_of(client.info()["SystemTime"])
@@ -41,7 +41,7 @@ class DockerUpkeep:
         mine = f"{LABEL}environment"
         others = [one for one in containers if (one["Labels"] or {}).get(mine) != self._environment]
         names = (volume["Name"] for volume in volumes)
-        return Inventory(
+        return Surroundings(
             now=now,
             strangers=_strangers(others),
             images=tuple(_image(one) for one in images),

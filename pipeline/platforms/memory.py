@@ -10,9 +10,9 @@ from pipeline.errors import Failed, Refused
 from pipeline.model.clock import Clock
 from pipeline.model.image import LABEL, PIN_LABEL
 from pipeline.model.interpolate import fill_secrets
-from pipeline.model.inventory import FoundImage
 from pipeline.model.secret import Secret
 from pipeline.model.stack import NO_HEALTH, FoundContainer, FoundStack, Stack, StackService, State
+from pipeline.model.surroundings import FoundImage
 from pipeline.platforms.names import container_name, volume_name, volumes_of
 
 _KEPT_UP = ("always", "unless-stopped", "on-failure")

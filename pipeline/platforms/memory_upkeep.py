@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 
 from pipeline.errors import Failed
-from pipeline.model.inventory import FoundImage, FoundVolume, Inventory
 from pipeline.model.stack import FoundContainer
+from pipeline.model.surroundings import FoundImage, FoundVolume, Surroundings
 from pipeline.platforms.memory import MemoryEngine, MemoryPlatform
 
 
@@ -20,12 +20,12 @@ class MemoryUpkeep:
         self._platform = MemoryPlatform(engine, environment)
         self._one_at_a_time = threading.Lock()
 
-    def inventory(self) -> Inventory:
+    def surroundings(self) -> Surroundings:
         engine = self._engine
         engine.before("list everything")
         containers = engine.containers.values()
         others = (one.service.image for one in containers if one.stack.environment != self._environment)
-        return Inventory(
+        return Surroundings(
             now=engine.clock.now(),
             strangers=engine.strangers,
             images=tuple(engine.kept.values()),

@@ -11,9 +11,9 @@ from pipeline.edge.rancher_answers import RancherAnswered, Unanswered
 from pipeline.edge.rancher_client import RancherClient
 from pipeline.errors import Failed
 from pipeline.model.clock import Clock, Deadline
-from pipeline.model.inventory import FoundImage, Inventory
 from pipeline.model.rancher import GONE, ServiceRow, StackRow
 from pipeline.model.stack import FoundContainer, FoundStack, State
+from pipeline.model.surroundings import FoundImage, Surroundings
 from pipeline.platforms.rancher_found import found_stack, parse_place
 from pipeline.platforms.rancher_removal import Removal
 from pipeline.platforms.rancher_services import Services
@@ -35,15 +35,15 @@ class RancherUpkeep:
         self._clock = clock
         self._removing = Removal(client, Services(client, clock), clock, is_mine=_anything)
 
-    def inventory(self) -> Inventory:
-        """As Upkeep.inventory: what has our mark is passed over by the server; two listings, and two more where there
-        is something."""
+    def surroundings(self) -> Surroundings:
+        """As Upkeep.surroundings: what has our mark is passed over by the server; two listings, and two more where
+        there is something."""
         stacks = [row for row in self._all("stacks", StackRow) if not row.going]
         services: dict[str, list[ServiceRow]] = defaultdict(list)
         for service in self._all("services", ServiceRow) if stacks else ():
             services[service.stack_id or ""].append(service)
         found = (_stranger(row, services.get(row.id, ())) for row in stacks)
-        return Inventory(now=self._client.now(), strangers=tuple(sorted(found, key=lambda stack: stack.name)))
+        return Surroundings(now=self._client.now(), strangers=tuple(sorted(found, key=lambda stack: stack.name)))
 
     def stop(self, containers: Sequence[FoundContainer]) -> None:
         """Whole services rest: Rancher starts again what is only stopped."""

@@ -136,7 +136,7 @@ def _concerned(plan: PrunePlan) -> tuple[str, ...]:
 
 def _claimed(session: Session, snapshot: Snapshot) -> frozenset[str]:
     """The images that the other environments on this platform have records of."""
-    others = (name for name in snapshot.inventory.environments if name != snapshot.environment)
+    others = (name for name in snapshot.surroundings.environments if name != snapshot.environment)
     return frozenset(
         reference
         for name in others

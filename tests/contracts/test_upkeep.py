@@ -105,12 +105,12 @@ def test_what_is_gone_is_no_error_to_stop_or_remove_and_one_to_start(scene: AnyS
         scene.upkeep().resume(before)
 
 
-def test_an_inventory_tells_the_platforms_time_the_volumes_and_what_others_use(scene: AnyScene) -> None:
+def test_surroundings_tell_the_platforms_time_the_volumes_and_what_others_use(scene: AnyScene) -> None:
     scene.need("images")
     wanted = stack(service(mounts=()), volumes=("data",))
     scene.platform().start(scene.fitted(wanted), {})
 
-    mine, other = scene.upkeep().inventory(), scene.upkeep(f"{scene.environment}-other").inventory()
+    mine, other = scene.upkeep().surroundings(), scene.upkeep(f"{scene.environment}-other").surroundings()
 
     (container,) = containers(scene)
     assert abs(mine.now - container.created) < 300
@@ -132,7 +132,7 @@ def test_containers_of_others_are_strangers_and_ours_of_any_environment_are_not(
         made = scene.client.create_container(scene.image, command=["true"], name=name, labels=labels)
         scene.foreign.append(made["Id"])
 
-    found = {one.name: one for one in scene.upkeep(f"{scene.environment}-other").inventory().strangers}
+    found = {one.name: one for one in scene.upkeep(f"{scene.environment}-other").surroundings().strangers}
 
     assert found["towns-master-0a1b2c3d"].containers[0].compose_service == "proxy"
     assert found["cities-old-0a1b2c3d"].containers[0].compose_service == "web"
@@ -148,16 +148,16 @@ def test_on_a_rancher_stacks_of_others_are_strangers_and_ours_of_any_environment
         scene.client().create("services", body, ServiceRow)
         scene.client().create("stacks", {"name": "empty"}, StackRow)
 
-        found = {one.name: one for one in scene.upkeep().inventory().strangers}
+        found = {one.name: one for one in scene.upkeep().surroundings().strangers}
 
         assert found.keys() == {"towns-master-0a1b2c3d", "empty"}
         assert [(one.compose_service, one.image_name) for one in found["towns-master-0a1b2c3d"].containers] == [
             ("proxy", "estate/towns:1"),
             ("proxy", "estate/towns:1"),
         ]
-        assert scene.upkeep("stage-other").inventory().strangers == ()
+        assert scene.upkeep("stage-other").surroundings().strangers == ()
         scene.upkeep().remove(found["towns-master-0a1b2c3d"].containers)
-        assert [one.name for one in scene.upkeep().inventory().strangers] == ["empty"]
+        assert [one.name for one in scene.upkeep().surroundings().strangers] == ["empty"]
 
 
 def test_an_image_goes_with_all_of_its_names_unless_a_container_has_it(engine_scene: EngineUpkeepScene) -> None:
@@ -168,7 +168,7 @@ def test_an_image_goes_with_all_of_its_names_unless_a_container_has_it(engine_sc
     scene.client.tag("pipeline-test/upkeep:2", "pipeline-test/upkeep", "3")
     scene.client.remove_image("pipeline-test/upkeep:1")
     upkeep = scene.upkeep()
-    found = {one.id: one for one in upkeep.inventory().images}
+    found = {one.id: one for one in upkeep.surroundings().images}
 
     try:
         assert found[committed].names == ("pipeline-test/upkeep:2", "pipeline-test/upkeep:3")
@@ -176,7 +176,7 @@ def test_an_image_goes_with_all_of_its_names_unless_a_container_has_it(engine_sc
         assert upkeep.remove_image(found[scene.image]) is False
         assert upkeep.remove_image(found[committed]) is True
         assert upkeep.remove_image(found[committed]) is True
-        assert committed not in {one.id for one in upkeep.inventory().images}
+        assert committed not in {one.id for one in upkeep.surroundings().images}
     finally:
         scene.client.remove_container(made["Id"], force=True)
 
@@ -190,8 +190,8 @@ def test_two_thousand_stopped_containers_are_one_listing(engine_scene: EngineUpk
     from tests.contracts.platform_scenes import counted
 
     upkeep = scene.upkeep()
-    upkeep.inventory()
+    upkeep.surroundings()
     requests = counted(scene.clients.client)
-    upkeep.inventory()
+    upkeep.surroundings()
 
     assert len(requests) == 4

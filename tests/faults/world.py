@@ -29,10 +29,10 @@ from pipeline.model.address import GatewayAddress
 from pipeline.model.artifact import Artifact, artifact_path, write_artifact
 from pipeline.model.check import Answer, Question
 from pipeline.model.image import BuiltImage
-from pipeline.model.inventory import FoundImage
 from pipeline.model.record import Record
 from pipeline.model.restoration import Scope
 from pipeline.model.route import GatewayState, stack_of_upstream
+from pipeline.model.surroundings import FoundImage
 from pipeline.platforms.memory import MemoryContainer, MemoryEngine, MemoryPlatform
 from pipeline.platforms.memory_upkeep import MemoryUpkeep
 from tests.conftest import SteppingClock

@@ -16,13 +16,13 @@ from pipeline.flows.survey import Sources, survey
 from pipeline.gateways.memory import MemoryGateway
 from pipeline.gateways.memory_custody import MemoryCustody
 from pipeline.ledgers.memory import MemoryLeases, MemoryRecords
-from pipeline.model.inventory import FoundImage
 from pipeline.model.prune import PrunePlan, plan_prune
 from pipeline.model.prune_rules import PrunePolicy
 from pipeline.model.record import Record, lease_name
 from pipeline.model.route import Route
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import Definition, Stack, StackService
+from pipeline.model.surroundings import FoundImage
 from pipeline.platforms.memory import MemoryEngine, MemoryPlatform
 from pipeline.platforms.memory_upkeep import MemoryUpkeep
 from tests.conftest import SteppingClock

@@ -164,4 +164,4 @@ def test_a_stack_that_records_say_was_taken_over_is_one_of_the_environments(
 
     taken = next(stack for stack in found.stacks if stack.service == "towns")
     assert (taken.name, taken.environment, taken.branch, taken.adopted) == (stranger.name, "local", "master", True)
-    assert [one.name for one in found.inventory.strangers] == ["other"]
+    assert [one.name for one in found.surroundings.strangers] == ["other"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pipeline.model.inventory import FoundImage, FoundVolume, Inventory
 from pipeline.model.prune_rules import PrunePolicy
 from pipeline.model.record import Lease, Record
 from pipeline.model.route import FoundRoute, FoundUpstream, Owner
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundContainer, FoundStack
+from pipeline.model.surroundings import FoundImage, FoundVolume, Surroundings
 
 NOW = 1_000_000.0
 
@@ -97,7 +97,7 @@ def snapshot_of(case: dict[str, Any]) -> Snapshot:
         upstreams=tuple(FoundUpstream(name=name, targets=tuple(to)) for name, to in case.get("upstreams", ())),
         records=tuple(record(verb, name, ago=ago, **more) for verb, name, ago, more in case.get("records", ())),
         leases=tuple(leases),
-        inventory=Inventory(
+        surroundings=Surroundings(
             now=NOW,
             strangers=tuple(stack(**fields, service="", environment="") for fields in case.get("strangers", ())),
             images=tuple(image(**fields) for fields in case.get("images", ())),

@@ -27,7 +27,7 @@ def legacy(upstream: str, name: str = "ws.cities", path: str = "/ws/cities") -> 
 
 def estate(*strangers: FoundStack, routes: tuple[FoundRoute, ...] = ()) -> Snapshot:
     found = snapshot_of({})
-    return replace(found, routes=routes, inventory=replace(found.inventory, strangers=strangers))
+    return replace(found, routes=routes, surroundings=replace(found.surroundings, strangers=strangers))
 
 
 def test_name_route_and_image_that_agree_are_evidence_for_stack_and_route() -> None:

@@ -144,14 +144,14 @@ def test_a_record_of_an_older_toolkit_is_compared_by_where_it_leads() -> None:
 def test_a_tag_that_names_another_image_than_runs_is_told() -> None:
     from dataclasses import replace
 
-    from pipeline.model.inventory import FoundImage, Inventory
+    from pipeline.model.surroundings import FoundImage, Surroundings
     from tests.model.estates import record, snapshot_of, stack
 
     name = "cities-master-00000001"
     deployed = record("deploy", name, ago=5, definition="{}", images={"proxy": "sha256:old", "cache": "redis:6"})
     same = FoundImage(id="sha256:old", names=("r.example.com/estate/cities:master-00000001",))
-    found = replace(snapshot_of({}), stacks=(stack(name),), inventory=Inventory(images=(same,)))
-    other = replace(found, inventory=Inventory(images=(replace(same, id="sha256:new"),)))
+    found = replace(snapshot_of({}), stacks=(stack(name),), surroundings=Surroundings(images=(same,)))
+    other = replace(found, surroundings=Surroundings(images=(replace(same, id="sha256:new"),)))
 
     assert not [one for one in find_drift(found, (deployed,)) if one.subject == "image"]
     (drift,) = [one for one in find_drift(other, (deployed,)) if one.subject == "image"]

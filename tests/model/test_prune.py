@@ -174,7 +174,7 @@ def test_applying_twice_changes_nothing(snapshot: Snapshot, policy: dict[str, An
     assert (again.of(Fate.STOP), again.of(Fate.REMOVE), again.routes) == ((), (), ())
 
 
-@given(estates(), policies, st.sampled_from(["platform", "gateway", "records", "inventory", "leases"]))
+@given(estates(), policies, st.sampled_from(["platform", "gateway", "records", "surroundings", "leases"]))
 def test_a_plan_of_an_incomplete_snapshot_is_always_refused(
     snapshot: Snapshot, policy: dict[str, Any], source: str
 ) -> None:

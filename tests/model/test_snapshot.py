@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.model.inventory import Inventory
 from pipeline.model.prune_rules import PrunePolicy
 from pipeline.model.route import FoundRoute, FoundUpstream, Owner
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundContainer, FoundStack
 from pipeline.model.status import Asked, status_document
+from pipeline.model.surroundings import Surroundings
 
 OLD, NEW = "cities-master-00000000", "cities-master-11111111"
 
@@ -55,7 +55,7 @@ def route(upstream: str, *, owner: str = NEW, service: str = "cities", path: str
 
 
 def told(snapshot: Snapshot, *, now: float, asked: tuple[Asked, ...] = ()) -> dict[str, Any]:
-    return status_document(replace(snapshot, inventory=Inventory(now=now)), PrunePolicy(), asked)
+    return status_document(replace(snapshot, surroundings=Surroundings(now=now)), PrunePolicy(), asked)
 
 
 def test_a_stack_serves_the_routes_whose_upstream_has_its_name() -> None:
@@ -110,7 +110,7 @@ def test_of_a_platform_that_could_not_be_read_no_route_is_said_to_lead_nowhere()
 
 def test_an_age_is_told_by_the_platforms_clock_alone() -> None:
     document = told(
-        Snapshot(environment="local", stacks=(stack(NEW, 10),), missing=(("inventory", "no answer"),)), now=0
+        Snapshot(environment="local", stacks=(stack(NEW, 10),), missing=(("surroundings", "no answer"),)), now=0
     )
 
     assert document["stacks"][0]["age"] is None

@@ -39,7 +39,7 @@ class FoundVolume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Surroundings:
     """One listing pass. `now` is the platform's clock, by which everything's age counts; `strangers` are stacks that
     carry no labels of ours, `used` the ids of images that containers beside this environment's stacks have;
     `environments` are those that keep records on this platform."""
