@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from pipeline.model.inventory import Carried, FoundVolume, Inventory
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack
 from pipeline.model.surroundings import FoundImage, Surroundings
@@ -57,3 +58,29 @@ class Upkeep(Protocol):
 
     def space(self) -> int:
         """Bytes that images take on the platform, each layer once; 0 where that cannot be told. Reads only."""
+
+
+class Exporter(Protocol):
+    """What a platform tells of an environment, so that it can be made again elsewhere. Reads only, all of it."""
+
+    def inventory(self, stacks: Collection[str]) -> Inventory:
+        """The environment with these of its stacks, each in full; the others are only counted. Environment values are
+        as the containers have them. Stacks that go meanwhile are not in it."""
+
+    def scripts(self, inventory: Inventory, carried: Mapping[str, Carried]) -> Mapping[str, tuple[str, ...]]:
+        """The calls that make this inventory, by the path of their script; `carried` are archives by the reference of
+        their image or the name of their volume. Pure: the same inventory gives the same calls."""
+
+    def image_archive(self, image: str) -> Iterator[bytes]:
+        """An image as an archive that an engine loads."""
+
+    def volume_archive(self, volume: FoundVolume) -> Iterator[bytes]:
+        """The files of a volume as a tar archive."""
+
+
+class Stage(Protocol):
+    """A throw-away environment of this machine."""
+
+    def clear(self) -> None:
+        """Removes all that carries its name: containers, volumes, networks. A second call finds nothing. Refused for a
+        name that is no rehearsal's."""
