@@ -241,6 +241,43 @@ def restore(
     return go.restore(c, file, environment, latest=latest, check=check, flags=flags)
 
 
+@task(
+    iterable=["host"],
+    help={
+        "environment": ENVIRONMENT,
+        "output": "the folder (default: bootstrap/<environment>)",
+        "host": "run the folder's scripts on USER@HOST over SSH, again for several; compare what then runs",
+        "remap": "a YAML file: what another place calls by other names",
+        "with-images": "carry the images as archives",
+        "with-data": "carry the volumes as archives",
+        "predecessors": "also write down the stack before each one that serves",
+        "commit": "write, commit and push the difference on the branch bootstrap/<environment>",
+        "rehearse": "build it here from the scripts alone, ask every route, compare, remove it again",
+        "check": CHECK,
+    },
+)
+@verb
+def bootstrap(
+    c: Context,
+    environment: str | None = None,
+    output: str = "",
+    host: Services = None,
+    remap: str = "",
+    with_images: bool = False,
+    with_data: bool = False,
+    predecessors: bool = False,
+    commit: bool = False,
+    rehearse: bool = False,
+    check: bool = False,
+) -> int:
+    """Write the environment down as scripts that build it anew: from what runs, the same bytes for the same estate."""
+    from pipeline.verbs import bootstrap as go
+
+    carried = {"images": with_images, "data": with_data, "predecessors": predecessors}
+    flags = go.Flags(output=output, hosts=host or (), remap=remap, commit=commit, rehearse=rehearse, **carried)
+    return go.bootstrap(c, environment, flags, check=check)
+
+
 @task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})
 @verb
 def doctor(c: Context, environment: str | None = None, json: bool = False, jq: str = "") -> int:
@@ -280,6 +317,20 @@ def lab_status(c: Context, environment: str | None = None, json: bool = False) -
 
 
 ns = Collection(
-    build, deploy, register, release, status, history, rollback, prune, adopt, logs, lock, dump, restore, doctor
+    build,
+    deploy,
+    register,
+    release,
+    status,
+    history,
+    rollback,
+    prune,
+    adopt,
+    logs,
+    lock,
+    dump,
+    restore,
+    bootstrap,
+    doctor,
 )
 ns.add_collection(Collection("lab", lab_up, lab_down, lab_status))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.lab.rancher_container import LabRancher
     from pipeline.ledgers.base import Leases, Records
     from pipeline.platforms.base import Platform, Upkeep
+    from pipeline.wiring_bootstrap import BootstrapDrivers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,14 @@ class Session:
     def _platform(self) -> PlatformDrivers:
         self.require_environment()
         return PlatformDrivers(self.settings, self._engine, self.clock)
+
+    @cached_property
+    def bootstrap(self) -> BootstrapDrivers:
+        """What writing an environment down, and rehearsing it, needs beyond the other drivers."""
+        from pipeline.wiring_bootstrap import BootstrapDrivers
+
+        self.require_environment()
+        return BootstrapDrivers(self.settings, self._engine, self.clock)
 
     @cached_property
     def gateway(self) -> Gateway:

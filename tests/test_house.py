@@ -43,7 +43,11 @@ ALLOWED = {
     "lab": {"errors", "model", "edge", "platforms", "lab"},
     "wiring_platform": {"errors", "model", "settings", "edge", "lab", *DRIVERS, *BASES},
     "wiring_build": {"errors", "model", "settings", "edge", *DRIVERS, *BASES},
-    "wiring": {"errors", "model", "settings", "edge", "lab", "wiring_build", "wiring_platform", *DRIVERS, *BASES},
+    "wiring_bootstrap": {"errors", "model", "settings", "edge", "lab", *DRIVERS, *BASES},
+    "wiring": {
+        *("errors", "model", "settings", "edge", "lab", "wiring_build", "wiring_platform", "wiring_bootstrap"),
+        *(*DRIVERS, *BASES),
+    },
     "command": {"errors", "wiring"},
     "verbs": {"errors", "model", "settings", "edge", "flows", "wiring", "command", "verbs", "pipeline", *BASES},
     "tasks": {"errors", "model", "settings", "flows", "wiring", "command", "verbs"},

@@ -129,29 +129,20 @@ class Process:
 
 @contextmanager
 def running(
-    words: Sequence[str], environ: Mapping[str, str], pieces: Iterable[bytes] | None, *, grace: float = _GRACE
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    pieces: Iterable[bytes] | None,
+    *,
+    grace: float = _GRACE,
+    folder: str | os.PathLike[str] | None = None,
 ) -> Iterator[Process]:
-    """A command that is given `pieces` as its standard input (nothing when None). However the block ends, the command
-    has ended after it, and all that it started: asked with SIGINT, and killed when it has not gone `grace` seconds
-    later.
+    """A command, in `folder` or here, that is given `pieces` as its standard input (nothing when None). However the
+    block ends, the command has ended after it, and all that it started: asked with SIGINT, and killed when it has not
+    gone `grace` seconds later.
 
     Raises BadInput when it cannot be started, for an environment or a command line that is too long above all.
     """
-    try:
-        child = subprocess.Popen(
-            words,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL if pieces is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(
-            f"{words[0]} cannot be run: {why}",
-            hint="The command must be there; and no arg, label or secret may hold a NUL or be longer than 128 KiB.",
-        ) from None  # the words and the environment are in the error's frames
+    child = _started(words, environ, folder, fed=pieces is not None)
     process = Process(child, grace)
     feeder = threading.Thread(target=process.feed, args=(pieces or (),), daemon=True)
     feeder.start()
@@ -164,6 +155,27 @@ def running(
             feeder.join(timeout=_GRACE)
             if child.stdout is not None:
                 child.stdout.close()
+
+
+def _started(
+    words: Sequence[str], environ: Mapping[str, str], folder: str | os.PathLike[str] | None, *, fed: bool
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            words,
+            env=dict(environ),
+            cwd=folder,
+            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(
+            f"{words[0]} cannot be run: {why}",
+            hint="The command must be there; and no arg, label or secret may hold a NUL or be longer than 128 KiB.",
+        ) from None  # the words and the environment are in the error's frames
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -18,6 +18,7 @@ OWN_OUTPUTS = (
     "build/*/artifact.json",
     "build/*/report.json",
     "build/*/build.env",
+    "build/*/rehearsal.*",
     "artifacts/createKongApi.*",
     "artifacts/kong.*",
 )

@@ -26,7 +26,8 @@ OPTIONAL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptHeader:
-    """What a script says of itself: `subject` is what it restores, `file` how it is called."""
+    """What a script says of itself: `subject` is what it restores, `file` how it is called. Without `tool_version` the
+    same gateway gives the same bytes whichever version wrote it."""
 
     subject: str
     file: str
@@ -79,6 +80,11 @@ def restore_order(entity: Entity) -> tuple[int, str, str, str]:
     return rank(entity.kind), entity.kind, entity.name, entity.id
 
 
+def entity_path(entity: Entity) -> str:
+    """Where the Admin API has it."""
+    return _path(entity.kind, entity.id)
+
+
 def written_body(entity: Entity) -> dict[str, object]:
     """All fields that are written, with its own time of creation."""
     return dict(entity.body) | ({"created_at": entity.created_at} if entity.created_at else {})
@@ -94,7 +100,7 @@ def _comment(state: GatewayState, header: ScriptHeader, named: Iterable[Named]) 
     lines = [
         f"Restores {header.subject}: {counts}.",
         f"From {state.identity.product} {state.identity.version}, {made_of(header.environment, header.commit)}; "
-        f"written by invoke-pipeline {header.tool_version}.",
+        f"written by {' '.join(filter(None, ('invoke-pipeline', header.tool_version)))}.",
         f"Run: KONG_ADMIN_URL=http://127.0.0.1:8001 sh {shlex.quote(header.file)}",
         "Also: KONG_ADMIN_TOKEN; KONG_CLIENT_CERT, KONG_CLIENT_KEY, KONG_CA_CERT (PEM files);",
         "FORCE=1 writes to a gateway that carries another environment's name.",

@@ -85,7 +85,13 @@ def _searched(value: object, path: tuple[str, ...], marks: Marks) -> object:
 def _secret_names(path: tuple[str, ...], names: tuple[str, ...], marks: Marks) -> tuple[str, ...]:
     """Which of the fields below `path` are secret: by name or by the schema. Ten thousand plugins have few shapes."""
     every = (*path, "*") in marks
-    return tuple(name for name in names if every or (*path, name) in marks or _SECRET_NAME.search(name))
+    return tuple(name for name in names if every or (*path, name) in marks or is_called_secret(name))
+
+
+@lru_cache(4096)
+def is_called_secret(name: str) -> bool:
+    """Whether people call secrets so: password, API key, token."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def schema_marks(schema: object, path: tuple[str, ...] = ()) -> Marks:

@@ -22,12 +22,12 @@ def up(environment: str | None, *, rancher: bool) -> int:
     session = open_session((), environment)
     name = session.require_environment()
     tell = session.console.teller("lab")
-    image = _image(session, _recipe(session))
+    image = lab_image(session)
     if rancher:
-        started = session.lab_rancher.up(image.id)
+        started = session.lab_rancher.up(image)
         _wait_for_rancher(session)
         tell(f"the Rancher of {name} {_done(started)}: RANCHER_URL={session.lab_rancher.url}, without a key")
-    changed = session.lab.up(image.id, with_rancher=rancher or session.lab_rancher.state().running)
+    changed = session.lab.up(image, with_rancher=rancher or session.lab_rancher.state().running)
     _wait(session)
     state = session.lab.state()
     tell(f"the gateway of {name} {_done(changed)}, for practice and local work only")
@@ -80,8 +80,12 @@ def _runs(running: bool) -> str:
     return "runs" if running else "does not run"
 
 
+def lab_image(session: Session) -> str:
+    """The id of the toolkit's image as it is now, built when the engine does not have it."""
+    return _image(session, _recipe(session)).id
+
+
 def _image(session: Session, recipe: Recipe) -> BuiltImage:
-    """The toolkit's image as it is now, built when the engine does not have it."""
     sources = session.builder.sources([recipe])[0]
     if isinstance(sources, PipelineError):
         raise sources

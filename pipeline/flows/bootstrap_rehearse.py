@@ -1,0 +1,104 @@
+"""rehearse: an environment is built from its scripts alone, on this machine, compared, and removed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.flows.bootstrap import Estate, Keep, Sources, Wish, Written, listed, written
+from pipeline.model.bootstrap_differences import differences
+from pipeline.model.bootstrap_document import STEPS, snapshot_of
+from pipeline.model.bootstrap_images import pinned
+from pipeline.model.clock import Clock
+from pipeline.model.rehearsal import Rehearsal, StepRun, staged, verification
+from pipeline.model.remap import Remapped
+from pipeline.model.secret import Secret
+from pipeline.model.secret_fields import named_secrets
+
+_LAST = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a script did: its exit code, and what it said on both of its streams."""
+
+    code: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where a rehearsal takes place: its environment's name, free ports for its gateway, how files get there and
+    scripts run there, and how it ends. `gateway` starts one where the scripts bring none; `sources` reads what was
+    built."""
+
+    environment: str
+    admin: int
+    proxy: int
+    keep: Keep
+    write: Callable[[Mapping[str, str]], None]
+    run: Callable[[str, Mapping[str, Secret | str]], Ran]
+    gateway: Callable[[Written], None]
+    sources: Sources
+    clearing: AbstractContextManager[object]
+
+
+def rehearse(
+    estate: Estate, sources: Sources, wish: Wish, ground: Ground, libraries: Mapping[str, str], *, clock: Clock
+) -> Rehearsal:
+    """Builds, asks every route, compares; removes everything again however it ends. Nothing of the original is
+    written to."""
+
+    def stage(found: Remapped) -> Remapped:
+        inventory, state = staged(
+            found.inventory, found.state, ground.environment, admin=ground.admin, proxy=ground.proxy
+        )
+        return replace(found, inventory=inventory, state=state)
+
+    with ground.clearing:
+        folder = written(estate, sources, replace(wish, stage=stage), ground.keep, libraries)
+        ground.write(folder.files)
+        if folder.contents.inventory.lab is None:
+            ground.gateway(folder)
+        steps, found = _run(folder, ground, clock)
+        differing = _compared(folder, ground, wish) if found else ()
+    return Rehearsal(
+        environment=estate.sealed.inventory.environment,
+        steps=steps,
+        found=found,
+        differences=differing,
+        counts={one.kind: one.exported for one in folder.contents.counts},
+    )
+
+
+def _run(folder: Written, ground: Ground, clock: Clock) -> tuple[tuple[StepRun, ...], dict[str, Any]]:
+    """The scripts in their order, up to the first that fails; and what the last one found."""
+    places = {"KONG_ADMIN_URL": ground.admin, "KONG_PROXY_URL": ground.proxy}
+    variables: dict[str, Secret | str] = {name: f"http://127.0.0.1:{port}" for name, port in places.items()}
+    # Where the gateway keeps a hash only, any password does: none of its users is here.
+    variables |= {one.variable: f"rehearsed-{index}" for index, one in enumerate(named_secrets(folder.contents.state))}
+    variables |= folder.values
+    steps: list[StepRun] = []
+    for script, _ in STEPS:
+        started = clock.monotonic()
+        ran = ground.run(script, variables)
+        last = ran.lines[-_LAST:] if ran.code else ()
+        steps.append(StepRun(script=script, seconds=clock.monotonic() - started, code=ran.code, last=last))
+        if script == STEPS[-1][0]:
+            return tuple(steps), verification(ran.lines)
+        if ran.code:
+            break
+    return tuple(steps), {}
+
+
+def _compared(folder: Written, ground: Ground, wish: Wish) -> tuple[str, ...]:
+    """The snapshot of what was built against that of what was to be."""
+    wanted = folder.contents
+    found = listed(ground.sources, Wish(predecessors=wish.predecessors))
+    inventory = pinned(found.sealed.inventory, carried=wish.images)
+    if wanted.inventory.lab is None:
+        inventory = replace(inventory, lab=None)
+    old, new = snapshot_of(wanted.inventory, wanted.state), snapshot_of(inventory, found.state)
+    return differences(old, new)

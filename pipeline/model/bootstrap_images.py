@@ -1,0 +1,60 @@
+"""By which reference a new environment gets each image: a digest at a registry, or the id of one that is carried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pipeline.errors import Refused
+from pipeline.model.inventory import FoundImage, Inventory, LeftOut
+
+_SHOWN = 5
+
+
+def pinned(inventory: Inventory, *, carried: bool) -> Inventory:
+    """The inventory with every image by its digest, or by its id where images are `carried`. Refused, naming services,
+    for one that is only on this engine and not carried; the lab gateway is left out for that instead."""
+    references = {one.id: one.id if carried else _digest(one) for one in inventory.images}
+    found = _without_lab(inventory) if inventory.lab and not references[inventory.lab.service.image] else inventory
+    lost = sorted({service.image for _, service in found.services() if not references[service.image]})
+    if lost:
+        users = sorted({f"{stack.service}.{one.name}" for stack, one in found.services() if one.image in lost})
+        raise Refused(
+            f"the images of {', '.join(users[:_SHOWN])} are only on this engine: {', '.join(one[:19] for one in lost)}",
+            hint="Set CI_REGISTRY_IMAGE (or registry in invoke.yaml) and deploy again, or carry them: --with-images.",
+        )
+    images = tuple(one for one in found.images if references[one.id])
+    return replace(found, images=images).with_images(references)
+
+
+def registries(images: Iterable[FoundImage]) -> Mapping[str, tuple[str, ...]]:
+    """Registry host → the digests (`repository@sha256:…`) that have to be there."""
+    found: dict[str, set[str]] = {}
+    for one in images:
+        digest = _digest(one)
+        host = digest.split("/")[0]
+        if digest and ("." in host or ":" in host or host == "localhost"):
+            found.setdefault(host, set()).add(digest.removeprefix(f"{host}/"))
+    return {host: tuple(sorted(digests)) for host, digests in sorted(found.items())}
+
+
+def _digest(image: FoundImage) -> str:
+    """The one that containers were made from, else the one of the repository that they name."""
+    for name in image.names:
+        if "@" in name:
+            return name
+    repositories = {_repository(name) for name in image.names}
+    same = [one for one in image.digests if one.partition("@")[0] in repositories]
+    return (same or list(image.digests) or [""])[0]
+
+
+def _repository(name: str) -> str:
+    head, _, last = name.rpartition("/")
+    return f"{head}/{last.partition(':')[0]}".lstrip("/")
+
+
+def _without_lab(inventory: Inventory) -> Inventory:
+    assert inventory.lab is not None  # noqa: S101  (its caller looked)
+    reason = "the lab gateway's image is in no registry; --with-images carries it"
+    left_out = LeftOut(kind="gateways", name=inventory.lab.name, reason=reason)
+    return replace(inventory, lab=None, left_out=(*inventory.left_out, left_out))

@@ -1,0 +1,93 @@
+"""Settings → the drivers that write an environment down and build a throw-away one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pipeline.errors import BadInput
+from pipeline.model.address import EngineAddress, GatewayAddress
+from pipeline.model.clock import Clock
+from pipeline.model.image import is_docker_io
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from pipeline.gateways.base import Gateway
+    from pipeline.lab.container import LabGateway
+    from pipeline.platforms.base import Exporter, Platform, Stage
+
+
+class BootstrapDrivers:
+    """Opened when they are first asked for."""
+
+    def __init__(self, settings: Settings, engine: Callable[[EngineAddress], APIClient], clock: Clock) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._clock = clock
+
+    @cached_property
+    def exporter(self) -> Exporter:
+        return self.exporter_of(self._settings.environment)
+
+    def exporter_of(self, environment: str) -> Exporter:
+        """Of another environment on the same platform: a rehearsal's."""
+        from pipeline.platforms.docker_export import DockerExporter
+
+        self._require_engine()
+        address = self._settings.platform_engine
+        return DockerExporter(self._engine(address), address, environment)
+
+    def platform_of(self, environment: str) -> Platform:
+        from pipeline.platforms.docker import DockerPlatform
+
+        address = self._settings.platform_engine
+        return DockerPlatform(self._engine(address), address, environment, self._settings.pulling)
+
+    def stage(self, environment: str) -> Stage:
+        from pipeline.platforms.docker_stage import DockerStage
+
+        self._require_engine()
+        address = self._settings.platform_engine
+        return DockerStage(self._engine(address), address, environment)
+
+    def lab(self, environment: str, *, admin: str, proxy: str, kong_version: str) -> LabGateway:
+        from pipeline.lab.container import LabGateway
+
+        address = self._settings.platform_engine
+        engine = self._engine(address)
+        return LabGateway(engine, address, environment, admin=admin, proxy=proxy, kong_version=kong_version)
+
+    def gateway(self, environment: str, admin: str) -> Gateway:
+        """A rehearsal's gateway."""
+        from pipeline.gateways.kong.any_kong import AnyKong
+
+        return AnyKong(GatewayAddress(admin=admin), clock=self._clock, environment=environment)
+
+    def lost(self, wanted: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Of digests by registry, those that it does not have. docker.io is the engine's affair: it is not asked."""
+        from pipeline.builders.docker_registries import RegistryAccess
+
+        address = self._settings.platform_engine
+        access = RegistryAccess(
+            client=self._engine(address), address=address, login=self._settings.pulling, clock=self._clock
+        )
+        lost = []
+        for host, digests in wanted.items():
+            if is_docker_io(host):
+                continue
+            with access.open(host) as registry:
+                for one in digests:
+                    path, _, digest = one.partition("@")
+                    if not registry.digest(path, digest):
+                        lost.append(f"{host}/{one}")
+        return tuple(lost)
+
+    def _require_engine(self) -> None:
+        if self._settings.driver != "docker":
+            raise BadInput(
+                f"an environment on {self._settings.driver} is not written down yet",
+                hint="invoke bootstrap knows environments on a Docker engine (docs/bootstrap.md).",
+            )
