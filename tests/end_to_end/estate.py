@@ -156,7 +156,7 @@ class Estate:
 
     def command(self, *words: str) -> list[str]:
         verbs = ("deploy", "register", "release", "status", "logs", "lock", "dump", "doctor", "lab.up", "lab.down")
-        verbs += ("history", "prune", "rollback", "adopt")
+        verbs += ("history", "prune", "rollback", "adopt", "bootstrap")
         line = [str(Path(sys.executable).parent / "invoke")]
         for word in words:
             line += [word, "-e", self.environment.name] if word in verbs else [word]

@@ -1,0 +1,103 @@
+"""Any estate, written down and built from its scripts on an empty engine beside an empty gateway, is the same again."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck as Check
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.flows.bootstrap import Wish, Written
+from pipeline.model.bootstrap_document import STEPS, snapshot_of
+from tests.contracts.random_estates import SECRETS, Draw, Site, estates
+from tests.contracts.whole_gateways import SHELLS, open_lab
+from tests.memory_engine import MemoryEngine, memory_engine
+
+EXAMPLES = int(os.environ.get("RANDOM_ESTATES", "50"))
+FULL = {
+    "Env": ["A=of the image", "PATH=/bin"],
+    "Cmd": ["serve", "all"],
+    "Entrypoint": ["/entry"],
+    "Labels": {"maker": "it's me", "pipeline.sources": "{}"},
+    "Volumes": {"/image": {}},
+    "User": "www",
+    "WorkingDir": "/srv",
+    "Healthcheck": {"Test": ["CMD", "ok"], "Interval": 5_000_000_000},
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bootstrap")
+
+
+@pytest.fixture(scope="module")
+def sites(place: Path) -> Iterator[tuple[tuple[MemoryEngine, Site], tuple[MemoryEngine, Site]]]:
+    """Two engines with a gateway each: the first is written down, the second is built."""
+    with ExitStack() as stack:
+        made = []
+        for _ in range(2):
+            engine, lab = stack.enter_context(memory_engine()), stack.enter_context(open_lab(place))
+            site = Site(engine.url, lab)
+            stack.callback(site.close)
+            made.append((engine, site))
+        yield made[0], made[1]
+
+
+def empty(engine: MemoryEngine, site: Site) -> None:
+    for table in (engine.containers, engine.images, engine.networks, engine.volumes, engine.files):
+        table.clear()
+    site.lab.wipe()
+
+
+def deploy(engine: MemoryEngine, site: Site, drawn: Draw) -> None:
+    import msgspec
+
+    from pipeline.model.inventory import with_services
+
+    images = {
+        "plain": engine.add_image("plain:1", digest=f"registry.example/plain@sha256:{'1' * 64}"),
+        "full": engine.add_image("full:1", digest=f"registry.example/full@sha256:{'2' * 64}", **FULL),
+    }
+    for stack in drawn.stacks:
+        parts = tuple(msgspec.structs.replace(one, image=images[one.image]) for one in stack.definition.services)
+        site.platform.start(with_services(stack, parts), SECRETS)
+    site.lab.make(list(drawn.drafts))
+
+
+def build(site: Site, folder: Path, shell: str, written: Written) -> None:
+    secrets = {name: value.reveal() for name, value in written.values.items()}
+    for script, _ in STEPS:
+        done = site.run(folder, script, shell, **secrets)
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+
+
+def snapshot_bytes(written: Written) -> bytes:
+    contents = written.contents
+    return json.dumps(snapshot_of(contents.inventory, contents.state), sort_keys=True).encode()
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=[Check.too_slow, Check.data_too_large])
+@given(drawn=estates(), shell=st.sampled_from(sorted(SHELLS)))
+def test_any_estate_comes_back_byte_for_byte(
+    drawn: Draw, shell: str, sites: tuple[tuple[MemoryEngine, Site], tuple[MemoryEngine, Site]], place: Path
+) -> None:
+    (engine, source), (other, target) = sites
+    empty(engine, source)
+    empty(other, target)
+    deploy(engine, source, drawn)
+    folder = place / uuid.uuid4().hex
+    written = source.write(folder, Wish(images=True))
+
+    build(target, folder, shell, written)
+
+    assert snapshot_bytes(target.write(place / "second", Wish(images=True))) == snapshot_bytes(written)
+    done = target.run(folder, "70-verify.sh", shell)
+    assert json.loads(done.stdout)["differences"] == []
