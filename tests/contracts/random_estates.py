@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from pipeline.platforms.docker_export import DockerExporter
 from tests.contracts.whole_gateways import HOSTILE, SHELLS, Draft, Open, gateways
 
 ENVIRONMENT = "stage"
+ENGINE = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 values = st.one_of(
     st.sampled_from([one for one in HOSTILE if "\x00" not in one]),
     st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20),
@@ -106,11 +108,12 @@ class Draw:
     drafts: tuple[Draft, ...]
 
 
-def services(fields: Mapping[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[StackService]:
+def services(fields: Mapping[str, st.SearchStrategy[Any]], always: tuple[str, ...]) -> st.SearchStrategy[StackService]:
     chosen = st.fixed_dictionaries(
-        {"image": fields["image"]}, optional={k: v for k, v in fields.items() if k != "image"}
+        {name: fields[name] for name in always},
+        optional={name: found for name, found in fields.items() if name not in always},
     )
-    return st.builds(lambda given: StackService(name="app", **_fitting(given)), chosen)
+    return chosen.map(lambda given: StackService(name="app", **_fitting(given)))
 
 
 def _fitting(given: dict[str, Any]) -> dict[str, Any]:
@@ -122,10 +125,14 @@ def _fitting(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @st.composite
-def estates(draw: st.DrawFn, fields: Mapping[str, st.SearchStrategy[Any]] | None = None) -> Draw:
+def estates(
+    draw: st.DrawFn,
+    fields: Mapping[str, st.SearchStrategy[Any]] = MappingProxyType(SERVICE),
+    always: tuple[str, ...] = ("image",),
+) -> Draw:
     stacks = []
     for name in draw(st.sets(st.sampled_from(["cities", "towns", "roads"]), min_size=1, max_size=2)):
-        found = draw(st.lists(services(fields or SERVICE), min_size=1, max_size=2))
+        found = draw(st.lists(services(fields, always), min_size=1, max_size=2))
         parts = tuple(msgspec.structs.replace(one, name=f"app{index}") for index, one in enumerate(found))
         stacks.append(make_stack(name, parts))
     return Draw(stacks=tuple(stacks), drafts=tuple(_plain(draw(gateways()))))
@@ -153,6 +160,14 @@ def make_stack(service: str, parts: tuple[StackService, ...], environment: str =
         sameness="s",
         labels={f"{LABEL}{name}": text for name, text in facts.items()},
     )
+
+
+def on_images(stack: Stack, images: Mapping[str, str]) -> Stack:
+    """The stack with an engine's images in the place of their words, labelled as a deployed one is."""
+    parts = tuple(msgspec.structs.replace(one, image=images[one.image]) for one in stack.definition.services)
+    definition = msgspec.structs.replace(stack.definition, services=parts)
+    labels = {**stack.labels, f"{LABEL}definition": definition.digest()}
+    return replace(stack, definition=definition, labels=labels)
 
 
 class Site:
@@ -186,6 +201,8 @@ class Site:
     def run(self, folder: Path, script: str, shell: str, **given: str) -> subprocess.CompletedProcess[str]:
         command = [shutil.which(SHELLS[shell][0]) or shell, *SHELLS[shell][1:], str(folder / script)]
         variables = {"PATH": os.environ["PATH"], "KONG_ADMIN_URL": self.lab.url, "HOME": "/nonexistent"}
+        # The engine that this site is, never the one that the docker command would choose by itself.
+        variables |= {name: os.environ[name] for name in ENGINE if name in os.environ}
         variables |= {"DOCKER_HOST": self.address.host} if self.address.host else {}
         return subprocess.run(command, env=variables | given, capture_output=True, text=True, timeout=120, cwd="/")
 

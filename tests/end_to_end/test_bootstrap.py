@@ -43,7 +43,11 @@ def bare(folder: Path) -> Path:
 
 def run_scripts(folder: Path, path: Path, **variables: str) -> list[Ran]:
     """All of them in their order, up to the first that fails."""
-    given = {name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ}
+    given = {
+        name: os.environ[name]
+        for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+        if name in os.environ
+    }
     done = []
     for script in sorted(folder.glob("[0-9]*.sh")):
         command = [str(path / "sh"), str(script)]
