@@ -100,6 +100,7 @@ def written(estate: Estate, sources: Sources, wish: Wish, keep: Keep, libraries:
     carried = dict(_archives(inventory, estate.sealed.inventory, sources.exporter(), wish, keep))
     contents = Contents(
         inventory=inventory,
+        original=estate.sealed.inventory,
         owners=estate.sealed.owners,
         state=moved.state,
         calls=sources.exporter().scripts(inventory, carried),

@@ -29,10 +29,12 @@ _ASKED = ("OPTIONS", "GET", "HEAD")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """All that a folder is made from: an inventory with marks for secrets and `owners` of those, the gateway, the
+    """All that a folder is made from: an inventory with marks for secrets and `owners` of those, what it was before a
+    remap (the same things in the same order), the gateway, the
     platform's `calls` by script, the routes by stack, the archives, the counts, and the texts of the libraries."""
 
     inventory: Inventory
+    original: Inventory
     owners: Mapping[str, tuple[str, ...]]
     state: GatewayState
     calls: Mapping[str, tuple[str, ...]]
@@ -61,7 +63,7 @@ def folder_of(contents: Contents) -> Mapping[str, str]:
         files[f"{below}/rancher-compose.yml"] = rancher_compose_text(stack)
     files["kong.yaml"] = deck_file(for_deck(state))
     files["variables.env.example"] = variables_text(wanted, inventory.environment)
-    files["README.md"] = readme_text(inventory, contents.counts, wanted, contents.carried)
+    files["README.md"] = readme_text(inventory, contents.original, contents.counts, wanted, contents.carried)
     files["environment.json"] = environment_text(
         snapshot_of(inventory, state),
         inventory.environment,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.model.bootstrap_document import STEPS, Count
 from pipeline.model.bootstrap_variables import Wanted
-from pipeline.model.inventory import Carried, Inventory
+from pipeline.model.inventory import Carried, FoundVolume, Inventory
 
 _WHAT = {
     "10-engine.sh": "a Docker engine, where there is none (root, apt-get)",
@@ -21,14 +21,19 @@ _WHAT = {
 
 
 def readme_text(
-    inventory: Inventory, counts: tuple[Count, ...], wanted: tuple[Wanted, ...], carried: Mapping[str, Carried]
+    inventory: Inventory,
+    original: Inventory,
+    counts: tuple[Count, ...],
+    wanted: tuple[Wanted, ...],
+    carried: Mapping[str, Carried],
 ) -> str:
-    name = inventory.environment
+    """`original` is the inventory before a remap: what is copied has its old name here and its new one there."""
+    name, old = inventory.environment, original.environment
     needed = [one.name for one in wanted if not one.without]
     lines = [
         f"# The environment {name}",
         "",
-        f"Written by `invoke bootstrap -e {name}` from what runs; changes by hand are lost. docs/bootstrap.md of the",
+        f"Written by `invoke bootstrap -e {old}` from what runs; changes by hand are lost. docs/bootstrap.md of the",
         "toolkit has the details.",
         "",
         "| | written down | listed |",
@@ -48,37 +53,48 @@ def readme_text(
         "",
         "Each can be run again at any time. " + (_to_supply(needed)),
     ]
-    return "\n".join([*lines, *_not_included(inventory, counts, carried)]) + "\n"
+    return "\n".join([*lines, *_not_included(inventory, original, counts, carried)]) + "\n"
 
 
 def _to_supply(needed: list[str]) -> str:
     return f"To supply: {', '.join(needed)}." if needed else "Nothing has to be supplied."
 
 
-def _not_included(inventory: Inventory, counts: tuple[Count, ...], carried: Mapping[str, Carried]) -> Iterator[str]:
+def _not_included(
+    inventory: Inventory, original: Inventory, counts: tuple[Count, ...], carried: Mapping[str, Carried]
+) -> Iterator[str]:
     left = [f"- {one.kind[:-1]} `{_code(found.name)}`: {found.reason}" for one in counts for found in one.left_out]
-    without = [volume for volume in inventory.volumes if volume.name not in carried]
-    paths = sorted({mount.source for _, one in inventory.services() for mount in one.mounts if mount.source[:1] == "/"})
-    if not (left or without or paths):
-        return
-    yield from ("", "## Not included", "", *left)
-    if without:
+    volumes = [pair for pair in zip(original.volumes, inventory.volumes, strict=True) if pair[1].name not in carried]
+    folders = sorted(set(zip(_folders(original), _folders(inventory), strict=True)))
+    if left or volumes or folders:
+        yield from ("", "## Not included")
+    if left:
+        yield from ("", *left)
+    if volumes:
         yield from (
             "",
             "The data of these volumes (`--with-data` takes it along). `docker stop` first what writes there;",
         )
-        yield from ("then, here and on the new machine, after 40-platform.sh and before 50-stacks.sh:", "", "```")
-        for volume in without:
-            name, image = shlex.quote(volume.name), shlex.quote(volume.sample or "IMAGE")
-            made = f"docker create --name copy --volume {name}:/copy:nocopy {image} never-started"
-            yield f"{made} && docker cp copy:/copy/. - >{name}.tar; docker rm copy"
-            yield f"{made} && docker cp - copy:/copy <{name}.tar; docker rm copy"
+        yield "then the first line of each on the old machine, the second on the new one, between 40-platform.sh and"
+        yield from ("50-stacks.sh:", "", "```")
+        for old, new in volumes:
+            yield f"{_opened(old)} && docker cp copy:/copy/. - >{shlex.quote(new.name)}.tar; docker rm copy"
+            yield f"{_opened(new)} && docker cp - copy:/copy <{shlex.quote(new.name)}.tar; docker rm copy"
         yield "```"
-    if paths:
+    if folders:
         yield from ("", "Folders of the machine itself that containers are given:", "", "```")
-        for path in paths:
-            yield f"tar -C {shlex.quote(path)} -cf - . | ssh NEW tar -C {shlex.quote(path)} -xpf -"
+        for here, there in folders:
+            yield f"tar -C {shlex.quote(here)} -cf - . | ssh NEW tar -C {shlex.quote(there)} -xpf -"
         yield "```"
+
+
+def _opened(volume: FoundVolume) -> str:
+    image = shlex.quote(volume.sample or "IMAGE")
+    return f"docker create --name copy --volume {shlex.quote(volume.name)}:/copy:nocopy {image} never-started"
+
+
+def _folders(inventory: Inventory) -> list[str]:
+    return [mount.source for _, one in inventory.services() for mount in one.mounts if mount.source[:1] == "/"]
 
 
 def _code(text: str) -> str:

@@ -62,7 +62,7 @@ class DockerExporter:
             declared=declared(details),
             lab=found_lab(lab, images[lab["Image"]]["Config"], host.log_driver) if lab else None,
             listed={"containers": len(listed) + len(foreign), "volumes": len(named)},
-            left_out=tuple(left_out(listed, stacks, foreign)),
+            left_out=tuple(sorted(left_out(listed, stacks, foreign))),
             upgrading=upgrading(details),
             unknown=tuple(sorted(unknown(details, images, self._network, host.log_driver))),
         )
