@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.builders.engine_support import running_registry
 from tests.end_to_end.estate import Environment, Estate, Ran, ask, until
 
 TOKEN = 'it\'s "a" $token\\ with `signs`'
@@ -176,3 +178,69 @@ def test_an_undeclared_credential_is_refused_and_not_shown(estate: Estate) -> No
     assert ran.code == 4, ran
     assert "hello.proxy.API_KEY" in ran.err
     assert "k3yk3yk3y" not in ran.out + ran.err
+
+
+@pytest.fixture
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Its host, and the folder that it keeps everything in."""
+    place = tmp_path_factory.mktemp("registry")
+    with running_registry(place) as host:
+        yield host, place
+
+
+@pytest.fixture
+def pushed(estate: Estate, registry: tuple[str, Path]) -> Estate:
+    """The hello service, deployed by digest, in a repository with an origin."""
+    estate.variables |= {"HELLO_TOKEN": TOKEN, "CI_REGISTRY": registry[0], "CI_REGISTRY_IMAGE": f"{registry[0]}/estate"}
+    ran = estate.invoke("build", "deploy", "register")
+    assert ran.code == 0, ran
+    origin = estate.folder.parent / f"{estate.folder.name}-origin.git"
+    estate.git("init", "-q", "--bare", str(origin))
+    estate.git("remote", "add", "origin", str(origin))
+    return estate
+
+
+def test_a_difference_is_committed_once_to_a_branch_of_its_own(pushed: Estate) -> None:
+    branch = f"bootstrap/{pushed.environment.name}"
+    first = pushed.invoke("bootstrap", "--commit")
+    assert first.code == 0, first
+
+    again = pushed.invoke("bootstrap", "--commit")
+    route = ask(f"{pushed.environment.admin}/routes/hello")[1]
+    ask(f"{pushed.environment.admin}/routes/{route['id']}", "PATCH", {"strip_path": True})
+    pending = pushed.invoke("bootstrap", "--commit", "--check")
+    changed = pushed.invoke("bootstrap", "--commit")
+
+    assert (again.code, again.out) == (0, f"{branch} is as what runs\n")
+    assert (pending.code, pending.out) == (2, "route hello: body.strip_path was false, is true\n")
+    assert changed.code == 0, changed
+    pushed.git("fetch", "-q", "origin", branch)
+    subjects = pushed.git("log", "--format=%s", "FETCH_HEAD", f"^{pushed.sha8}").splitlines()
+    assert len(subjects) == 2
+    assert "route hello" in subjects[0]
+    assert "[skip ci]" in pushed.git("log", "-1", "--format=%B", "FETCH_HEAD")
+    assert TOKEN not in pushed.git("log", "-p", "FETCH_HEAD", f"^{pushed.sha8}")
+    assert pushed.git("status", "--porcelain", "--", "bootstrap") == ""
+
+
+def test_images_are_pulled_by_digest_and_one_that_the_registry_lost_is_named(
+    pushed: Estate, registry: tuple[str, Path], tmp_path: Path
+) -> None:
+    folder = written(pushed)
+    digest = pushed.environment.containers()[0].attrs["Config"]["Image"]
+    pushed.environment.clear()
+    pushed.environment.engine.images.remove(digest, force=True)
+
+    done = run_scripts(folder, bare(tmp_path / "bin"), HELLO_TOKEN=TOKEN, **gateway(pushed.environment))
+
+    assert [ran.code for ran in done] == [0] * 7, done[-1]
+    assert json.loads(done[-1].out)["differences"] == []
+    for manifests in registry[1].rglob("_manifests"):
+        shutil.rmtree(manifests)
+    lost = pushed.invoke("bootstrap")
+    assert lost.code == 1, lost
+    assert digest in lost.err
+
+
+def gateway(environment: Environment) -> dict[str, str]:
+    return {"KONG_ADMIN_URL": environment.admin, "KONG_PROXY_URL": environment.proxy}
