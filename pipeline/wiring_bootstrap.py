@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from pipeline.gateways.base import Gateway
-    from pipeline.lab.container import LabGateway
+    from pipeline.lab.gateway_container import LabGateway
     from pipeline.platforms.base import Exporter, Platform, Stage
 
 
@@ -54,7 +54,7 @@ class BootstrapDrivers:
         return DockerStage(self._engine(address), address, environment)
 
     def lab(self, environment: str, *, admin: str, proxy: str, kong_version: str) -> LabGateway:
-        from pipeline.lab.container import LabGateway
+        from pipeline.lab.gateway_container import LabGateway
 
         address = self._settings.platform_engine
         engine = self._engine(address)
