@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import BadInput
 from pipeline.model.address import EngineAddress, GatewayAddress, RancherAddress, RegistryAddress
+from pipeline.model.ci import REVIEW, family
 from pipeline.model.dialect import Dialect
 from pipeline.model.rancher_settings import rancher_address
 from pipeline.model.secret import Secret
@@ -83,7 +84,7 @@ def choose_environment(file: FilePart, *, flag: str | None, branch: str, in_ci: 
             hint="Use a-z, 0-9 and -, as in local, stage, review/my-branch.",
         )
     known = {LOCAL, *file.environments, *file.branches.values()}
-    if chosen and chosen not in known:
+    if chosen and chosen not in known and family(chosen) not in (*file.environments, REVIEW):
         raise BadInput(
             f"the environment {chosen!r} is not in invoke.yaml",
             hint=f"Known: {', '.join(sorted(known))}. Add it under pipeline.environments, or name another with -e.",
@@ -93,7 +94,7 @@ def choose_environment(file: FilePart, *, flag: str | None, branch: str, in_ci: 
 
 def make_settings(file: FilePart, *, root: str, environment: str, variables: Mapping[str, str]) -> Settings:
     """The settings of one environment. Raises BadInput where a variable contradicts the file's endpoint."""
-    part = file.environments.get(environment, EnvironmentPart())
+    part = _part(file, environment)
 
     def get(name: str) -> str:
         return _find(variables, environment, name)[1]
@@ -126,6 +127,11 @@ def make_settings(file: FilePart, *, root: str, environment: str, variables: Map
         **_building(file, get),
         **_platform(get, endpoint, part, environment),
     )
+
+
+def _part(file: FilePart, environment: str) -> EnvironmentPart:
+    """`review/x` has what stands under `review`, where nothing of its own does."""
+    return file.environments.get(environment, file.environments.get(family(environment), EnvironmentPart()))
 
 
 def in_ci(variables: Mapping[str, str]) -> bool:
@@ -201,9 +207,8 @@ def _registry(file: FilePart, get: Callable[[str], str], who: str) -> RegistryAd
 def _find(variables: Mapping[str, str], environment: str, name: str) -> tuple[str, str]:
     """The variable that is set (the environment's own, the plain one, the first pipeline's) and its value; ("", "")
     when none is. An empty one counts as unset, as GitLab hands over variables that are not for this job."""
-    prefix = re.sub(r"[^A-Z0-9]", "_", environment.upper())
-    own = f"{prefix}_{name}" if prefix else ""
-    for candidate in (own, name, _ALIASES.get(name, "")):
+    prefixes = [re.sub(r"[^A-Z0-9]", "_", one.upper()) for one in (environment, family(environment)) if one]
+    for candidate in (*(f"{prefix}_{name}" for prefix in prefixes), name, _ALIASES.get(name, "")):
         if candidate and variables.get(candidate):
             return candidate, variables[candidate].encode(errors="replace").decode()
     return "", ""

@@ -16,6 +16,7 @@ from pipeline.edge.git import Worktree, read_worktree
 from pipeline.edge.repository import Folder, find_folders, find_root, read_settings_files
 from pipeline.errors import BadInput, Refused
 from pipeline.model.address import EngineAddress, GatewayAddress
+from pipeline.model.ci import branch_of, secrets_in
 from pipeline.model.clock import Clock
 from pipeline.model.manifest import Manifest, check_together, parse_manifest
 from pipeline.model.release import Release, make_release
@@ -84,11 +85,12 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         file = merge_files(read_settings_files(self.root))
-        branch = self.variables.get("CI_COMMIT_REF_NAME", "")
+        branch = branch_of(self.variables)
         environment = choose_environment(file, flag=self.choice.environment, branch=branch, in_ci=in_ci(self.variables))
         settings = make_settings(file, root=str(self.root), environment=environment, variables=self.variables)
         secrets = [settings.registry.password, settings.pulling.password, settings.gateway.token]
         self.console.mask(secrets + ([settings.rancher.secret_key] if settings.rancher else []))
+        self.console.mask(secrets_in(self.variables) if settings.in_ci else ())
         return settings
 
     @cached_property
@@ -136,6 +138,10 @@ class Session:
     @cached_property
     def registry_tags(self) -> RegistryTags:
         return self._build.registry_tags
+
+    def open_build_engine(self) -> None:
+        """Raises what stands in the way, Unreachable above all."""
+        self._engine(self.settings.build_engine)
 
     def end_building(self) -> None:
         """Lets the connections go that a build's threads opened."""

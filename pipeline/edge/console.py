@@ -25,6 +25,10 @@ class Console:
         """From now on these are shown as [secret]."""
         self._mask.add(secrets)
 
+    def masked(self, text: str) -> str:
+        """As it may be written into a report."""
+        return self._mask(text)
+
     def result(self, text: str) -> None:
         self._print(text, self._out)
 

@@ -8,14 +8,18 @@ from pipeline.model.record import Record
 _CHANGING = ("deploy", "register")
 
 
-def refuse_older(records: tuple[Record, ...], *, service: str, branch: str, iid: int, project: str) -> str:
+def refuse_older(records: tuple[Record, ...], *, verb: str, service: str, branch: str, iid: int, project: str) -> str:
     """Raises Refused when a pipeline of the same project and branch with a higher CI_PIPELINE_IID was here already.
 
     `iid` is 0 for a run that is no pipeline. What cannot be compared (a laptop with a pipeline, two projects) is not
     refused: the text that comes back says so, empty when there is nothing to say.
+
+    A pipeline that did this verb here before is let in again: somebody asked for it, with GitLab's re-deploy button.
+    One that comes late has not been here yet.
     """
     of_branch = [one for one in records if (one.service, one.branch) == (service, branch) and one.verb in _CHANGING]
-    for record in of_branch:
+    again = any(_is_of(record, verb, iid, project) for record in of_branch)
+    for record in of_branch if not again else ():
         if iid and record.pipeline_iid > iid and project_of(record.pipeline_url) == project:
             raise Refused(
                 f"pipeline {iid} is older than pipeline {record.pipeline_iid}, which has put {record.stack} there",
@@ -25,6 +29,12 @@ def refuse_older(records: tuple[Record, ...], *, service: str, branch: str, iid:
     if last is None or (bool(last.pipeline_iid) == bool(iid) and project_of(last.pipeline_url) == project):
         return ""
     return f"{last.stack} was put there by {_source(last)}: which of the two is newer cannot be told"
+
+
+def _is_of(record: Record, verb: str, iid: int, project: str) -> bool:
+    return (
+        bool(iid) and (record.verb, record.pipeline_iid) == (verb, iid) and project_of(record.pipeline_url) == project
+    )
 
 
 def project_of(pipeline_url: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pipeline.errors import Failed, PipelineError, Refused, Unreachable
 from pipeline.gateways.base import Front, Gateway
 from pipeline.model.check import Answer, Question, expectation, make_question, shortfall
+from pipeline.model.ci import REVIEW, family
 from pipeline.model.clock import Clock, Deadline
 from pipeline.model.manifest import Verify
 from pipeline.model.plan import Change, kept, writing
@@ -172,6 +173,9 @@ def _undone(plan: RegistrationPlan, gateway: Gateway) -> str:
 def _refuse_other_environment(wanted: Route, found: tuple[FoundRoute, ...]) -> None:
     ours = tag_word(wanted.environment)
     others = {route.owner.environment for route in found if route.owner.ours} - {ours, ""}
+    if family(wanted.environment) == REVIEW:
+        # Reviews share a gateway, each with names and a host of its own.
+        others = {other for other in others if not other.startswith(f"{REVIEW}.")}
     if others:
         raise Refused(
             f"this gateway carries the environment {', '.join(sorted(others))}, and {wanted.environment} was asked for",

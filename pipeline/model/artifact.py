@@ -19,6 +19,9 @@ OWN_OUTPUTS = (
     "build/*/report.json",
     "build/*/build.env",
     "build/*/rehearsal.*",
+    "build/*.env",
+    "build/*.xml",
+    "build/changed.gitlab-ci.yml",
     "artifacts/createKongApi.*",
     "artifacts/kong.*",
 )

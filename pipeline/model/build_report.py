@@ -5,13 +5,11 @@ GitLab reads the second as a dotenv report: lines NAME=value, no quotes, no comm
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
+from pipeline.model.ci_report import DOTENV_LIMIT, dotenv_lines, dotenv_name
+
 SCHEMA_VERSION = 1
-_DOTENV_LIMIT = 5 * 1024
-_LONGEST_VALUE = 300
 
 
 class ImageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +65,8 @@ def write_report(report: BuildReport) -> bytes:
 def write_dotenv(report: BuildReport) -> bytes:
     """`CITIES_APP_DIGEST=…` for each image (`CITIES_DIGEST=…` where there is one), `CITIES_STACK=…` for the release.
     Whole images are left out at the end when it would grow beyond what GitLab reads."""
-    prefix = _name(report.service)
-    text = _lines(prefix, {"stack": report.stack, "version": report.version})
+    prefix = dotenv_name(report.service)
+    text = dotenv_lines(prefix, {"stack": report.stack, "version": report.version})
     for image in report.images:
         values = {
             "image": image.digest or image.id,
@@ -83,24 +81,9 @@ def write_dotenv(report: BuildReport) -> bytes:
             "seconds": image.seconds,
         }
         alone = len(report.images) == 1 or image.compose_service == report.service
-        own = prefix if alone else f"{prefix}_{_name(image.compose_service)}"
-        more = _lines(own, values)
-        if len(text) + len(more) > _DOTENV_LIMIT:
+        own = prefix if alone else f"{prefix}_{dotenv_name(image.compose_service)}"
+        more = dotenv_lines(own, values)
+        if len(text) + len(more) > DOTENV_LIMIT:
             break
         text += more
     return text
-
-
-def _lines(prefix: str, values: dict[str, object]) -> bytes:
-    given = {name: _value(value) for name, value in values.items()}
-    return "".join(f"{prefix}_{name.upper()}={value}\n" for name, value in given.items() if value).encode()
-
-
-def _name(text: str) -> str:
-    return re.sub(r"[^A-Z0-9]", "_", text.upper())
-
-
-def _value(value: object) -> str:
-    """One line without quotes, which GitLab would keep, and without what a shell would read as its own."""
-    text = " ".join(str(value).split())
-    return re.sub(r"[\"'`$\\]|[^\x20-\x7e]", "?", text)[:_LONGEST_VALUE]

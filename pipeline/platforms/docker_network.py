@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.edge.engine import engine_errors, is_conflict
 from pipeline.errors import PipelineError, Refused
 from pipeline.model.address import EngineAddress
+from pipeline.model.ci import family
 from pipeline.model.image import LABEL
 from pipeline.platforms.names import network_name
 
@@ -23,7 +24,7 @@ def ensure_network(client: APIClient, address: EngineAddress, environment: str) 
     with engine_errors(address, f"look for the network {name}"):
         there = [network for network in client.networks(names=[name]) if network["Name"] == name]
     if there:
-        if (there[0].get("Labels") or {}).get(f"{LABEL}environment") != environment:
+        if (there[0].get("Labels") or {}).get(f"{LABEL}environment") != family(environment):
             raise Refused(
                 f"there is a network {name} on {address} that this toolkit did not make",
                 hint=f"Remove it (`docker network rm {name}`), or give the environment another name.",
@@ -32,7 +33,7 @@ def ensure_network(client: APIClient, address: EngineAddress, environment: str) 
     try:
         with engine_errors(address, f"create the network {name}"):
             client.create_network(
-                name, driver="bridge", check_duplicate=True, labels={f"{LABEL}environment": environment}
+                name, driver="bridge", check_duplicate=True, labels={f"{LABEL}environment": family(environment)}
             )
     except PipelineError as error:
         if not is_conflict(error):

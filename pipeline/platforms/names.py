@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+from pipeline.model.ci import family
 from pipeline.model.stack import Definition, Stack, StackService
 
 
 def network_name(environment: str) -> str:
-    return f"pipeline-{dashed(environment)}"
+    """Reviews share one: one gateway is in front of them all."""
+    return f"pipeline-{family(environment)}"
 
 
 def volume_name(stack: Stack, short: str) -> str:

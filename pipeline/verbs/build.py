@@ -16,12 +16,15 @@ from pipeline.flows import build as flow
 from pipeline.flows.build_plan import Action, BuildPlan, Order, Wanted, plan
 from pipeline.model.artifact import Artifact, artifact_path, write_artifact
 from pipeline.model.build_report import BuildReport, dotenv_path, report_path, write_dotenv, write_report
+from pipeline.model.ci import is_fork
 from pipeline.model.image import Recipe
+from pipeline.verbs.ci_job import section
 from pipeline.verbs.several import checks_only, for_each, parse_number
 from pipeline.verbs.sources import build_secrets, recipes_of
 from pipeline.wiring import Session, Work, open_session
 
 _MOST_AT_ONCE = 4
+_FORK = "a merge request from a fork: its images are built; nothing is pushed, deployed or registered"
 
 Result = TypeVar("Result")
 
@@ -40,11 +43,14 @@ class Flags:
 def build(c: Context, services: Sequence[str], flags: Flags, *, check: bool) -> int:
     session = open_session(tuple(services))
     wanted = wanted_of(session, flags)
+    if is_fork(session.settings.variables):
+        session.console.tell(_FORK)
     if checks_only(c, check):
         pending = plan_all(session, session.works, wanted)
         return for_each(session, lambda work: result_of(pending, work))
-    built = build_all(session, session.works, wanted)
-    return for_each(session, lambda work: _done(built, work))
+    with section(session, "build", "build"):
+        built = build_all(session, session.works, wanted)
+    return for_each(session, lambda work: _done(built, work), verb="build")
 
 
 def wanted_of(session: Session, flags: Flags) -> Wanted:
@@ -52,7 +58,7 @@ def wanted_of(session: Session, flags: Flags) -> Wanted:
     return Wanted(
         force=flags.force,
         no_cache=flags.no_cache,
-        push=flags.push and bool(session.settings.registry.prefix),
+        push=flags.push and bool(session.settings.registry.prefix) and not is_fork(session.settings.variables),
         jobs=parse_number("--jobs", flags.jobs or str(min(os.cpu_count() or 1, _MOST_AT_ONCE)), least=1),
         fail_fast=flags.fail_fast,
     )

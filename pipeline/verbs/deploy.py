@@ -24,7 +24,7 @@ def deploy(c: Context, services: Sequence[str], environment: str | None, *, forc
     session.require_environment()
     if checks_only(c, check):
         return for_each(session, lambda work: plan_one(session, work, force))
-    return for_each(session, lambda work: deploy_one(session, work, force))
+    return for_each(session, lambda work: deploy_one(session, work, force), verb="deploy")
 
 
 def plan_one(session: Session, work: Work, force: bool) -> bool:
@@ -54,7 +54,7 @@ def deploy_one(session: Session, work: Work, force: bool) -> bool:
             if not _is_done(session, stack, decided):
                 session.records.append(_record(session, work, stack, decided, 0.0))
             return False
-        refuse_older_pipeline(session, work, force)
+        refuse_older_pipeline(session, work, "deploy", force=force)
         tell(f"{decided.stack}: {decided.reason}")
         attempt = flow.Attempt(
             stack=stack,
@@ -108,12 +108,13 @@ def refuse_dirty(work: Work) -> None:
         )
 
 
-def refuse_older_pipeline(session: Session, work: Work, force: bool) -> None:
+def refuse_older_pipeline(session: Session, work: Work, verb: str, *, force: bool) -> None:
     """Tells when it cannot be told which is newer. On a laptop's own environment there are no pipelines to ask for."""
     if force or (work.release.environment == LOCAL and not session.settings.pipeline_iid):
         return
     warning = refuse_older(
         session.records.all(),
+        verb=verb,
         service=work.release.service,
         branch=work.release.branch,
         iid=session.settings.pipeline_iid,

@@ -13,6 +13,7 @@ from pipeline.flows import deploy as deploying
 from pipeline.flows import register as flow
 from pipeline.model.adoption import agreeing_route
 from pipeline.model.artifact import artifact_paths, is_script_of, secrets_path
+from pipeline.model.ci import entity_name, hosts_of
 from pipeline.model.drift import recorded_route
 from pipeline.model.record import Record
 from pipeline.model.registration import Outcome, Registration
@@ -30,7 +31,7 @@ def register(c: Context, services: Sequence[str], environment: str | None, *, fo
     session.require_environment()
     if checks_only(c, check):
         return for_each(session, lambda work: plan_one(session, work))
-    return for_each(session, lambda work: register_one(session, work, force))
+    return for_each(session, lambda work: register_one(session, work, force), verb="register")
 
 
 def plan_one(session: Session, work: Work) -> bool:
@@ -55,7 +56,7 @@ def register_one(session: Session, work: Work, force: bool) -> bool:
     plan, _ = _plan(session, wanted)
     if plan is None or plan.changes:
         with hold(session, work, "register") as held:
-            refuse_older_pipeline(session, work, force)
+            refuse_older_pipeline(session, work, "register", force=force)
             held.check()
             _adopt(session, work, wanted)
             # Planned anew under the lease: another run may have been here in between.
@@ -131,14 +132,14 @@ def _deployed(session: Session, work: Work) -> FoundStack:
 def wanted_route(session: Session, work: Work, stack: FoundStack) -> Route:
     part = work.manifest.pipeline
     return Route(
-        service=work.release.service,
+        service=entity_name(work.release.service, work.release.environment),
         environment=work.release.environment,
         stack=stack.name,
         uri=work.manifest.uri,
         upstream=upstream_url(
             stack, part.upstream, published=session.settings.upstream == "published", host=_engine_host(session)
         ),
-        hosts=part.hosts or session.settings.hosts,
+        hosts=hosts_of(work.manifest, session.settings.hosts, work.release.environment),
         methods=part.methods,
         strip_uri=part.strip_uri,
         preserve_host=part.preserve_host,

@@ -30,7 +30,7 @@ def release(c: Context, services: Sequence[str], environment: str | None, flags:
         register.register_one(session, work, flags.force)
         return False
 
-    return for_each(session, go_on)
+    return for_each(session, go_on, verb="release")
 
 
 def _plan(session: Session, work: Work, wanted: Wanted, *, building: bool) -> bool:

@@ -9,6 +9,7 @@ from invoke.context import Context
 
 from pipeline.command import PENDING
 from pipeline.errors import BadInput, Failed, PipelineError
+from pipeline.verbs.ci_job import checking, reporting
 from pipeline.wiring import Session, Work
 
 
@@ -24,9 +25,22 @@ def parse_number(flag: str, text: str, *, least: int) -> int:
     return int(text)
 
 
-def for_each(session: Session, do: Callable[[Work], bool]) -> int:
+def for_each(session: Session, do: Callable[[Work], bool], *, verb: str = "") -> int:
     """Calls `do` for every selected service; it gives True for pending changes (--check). The exit code is 2 when
-    there are some. With one service its own error comes through, with several a list of those that failed."""
+    there are some. With one service its own error comes through, with several a list of those that failed. In a GitLab
+    job `verb` has a section and a report."""
+    if not verb:
+        return _each(session, do)
+    with reporting(session, verb) as report:
+
+        def do_and_tell(work: Work) -> bool:
+            with checking(session, report, work):
+                return do(work)
+
+        return _each(session, do_and_tell)
+
+
+def _each(session: Session, do: Callable[[Work], bool]) -> int:
     works = session.works
     if len(works) == 1:
         return PENDING if do(works[0]) else 0

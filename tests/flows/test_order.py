@@ -18,8 +18,9 @@ def record(iid: int = 7, **fields: object) -> Record:
     return Record(**values | {"pipeline_iid": iid, "pipeline_url": url} | fields)  # type: ignore[arg-type]
 
 
-def look(*records: Record, iid: int = 6, project: str = PROJECT, branch: str = "master") -> str:
-    return refuse_older(records, service="cities", branch=branch, iid=iid, project=project if iid else "")
+def look(*records: Record, iid: int = 6, project: str = PROJECT, branch: str = "master", verb: str = "deploy") -> str:
+    found = project if iid else ""
+    return refuse_older(records, verb=verb, service="cities", branch=branch, iid=iid, project=found)
 
 
 @pytest.mark.parametrize("verb", ["deploy", "register"])
@@ -36,6 +37,20 @@ def test_an_older_pipeline_is_refused_and_told_which_is_newer(verb: str) -> None
 def test_a_newer_pipeline_stays_newer_whatever_came_after_it() -> None:
     with pytest.raises(Refused):
         look(record(7), record(0), record(5, verb="rollback"))
+
+
+def test_a_pipeline_that_was_here_before_is_let_in_again_by_the_redeploy_button() -> None:
+    assert look(record(6), record(7)) == ""
+
+
+def test_a_pipeline_that_deployed_in_time_and_registers_late_is_refused() -> None:
+    with pytest.raises(Refused):
+        look(record(6), record(7), record(7, verb="register"), verb="register")
+
+
+def test_the_same_number_in_another_project_is_another_pipeline() -> None:
+    with pytest.raises(Refused):
+        look(record(6, pipeline_url="https://gitlab.example/group/other/-/pipelines/1"), record(7))
 
 
 @pytest.mark.parametrize(
