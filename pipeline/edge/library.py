@@ -1,4 +1,4 @@
-"""The shell functions of generated scripts, as they ship inside the package."""
+"""What ships inside the package as files: the shell functions of generated scripts, pieces of pipelines, schemas."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ def host_library() -> str:
 def shell_libraries(names: Iterable[str]) -> dict[str, str]:
     """The texts of several, by name."""
     return {name: _read(name) for name in names}
+
+
+def pipeline_pieces(names: Iterable[str]) -> dict[str, str]:
+    """The pieces that a GitLab pipeline is put together from, by name: pipeline/templates/<name>.yml."""
+    folder = Path(__file__).parents[1] / "templates"
+    return {name: (folder / f"{name}.yml").read_text(encoding="utf-8") for name in names}
+
+
+def gitlab_schema() -> bytes:
+    """GitLab's own JSON schema of a .gitlab-ci.yml (pipeline/schema/gitlab-ci.LICENSE)."""
+    return (Path(__file__).parents[1] / "schema" / "gitlab-ci.json").read_bytes()
 
 
 def _read(name: str) -> str:
