@@ -24,7 +24,7 @@ demo.down: setup ## stop what the demo left running, its data too
 	@scripts/demo down
 
 test: setup bases ## every test, on a real engine
-	@scripts/tools shellcheck dash busybox jq curl wget docker-registry git ssh-agent sshd
+	@scripts/tools shellcheck dash busybox jq curl wget docker-registry git ssh-agent sshd gitlab-ci-local
 	.venv/bin/pytest
 	services/cities/run-tests
 
@@ -41,7 +41,7 @@ lint: setup
 	@scripts/tools shellcheck
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	shellcheck pipeline/shell/*.sh scripts/* .ci/run services/cities/run-tests
+	shellcheck pipeline/shell/*.sh scripts/* .ci/run ci/invoke services/cities/run-tests
 
 types: setup
 	.venv/bin/mypy

@@ -253,11 +253,14 @@ class Session:
         return self.engines[address]
 
     def _release(self, manifest: Manifest, folder: Folder) -> Release:
-        checkout = self.worktree.of(str(folder.path.relative_to(self.root)))
+        place = str(folder.path.relative_to(self.root))
+        checkout = self.worktree.of(place)
         if checkout.dirty and self.settings.in_ci:
+            changed = self.worktree.changed_in(place)
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             raise Refused(
-                f"{manifest.name} has uncommitted changes in CI",
-                hint="`git status` in the job shows them: an earlier step wrote into the service's folder.",
+                f"{manifest.name} has uncommitted changes in CI: {', '.join(changed[:3])}{more}",
+                hint="An earlier step or an artifact wrote there: name another place, or ignore it in git.",
             )
         return make_release(manifest, checkout, self.settings.environment)
 

@@ -31,8 +31,12 @@ class Worktree:
 
     def of(self, folder: str) -> Checkout:
         """The checkout as it is for a service in `folder` (relative to the root, `.` for all of it)."""
+        return replace(self.checkout, dirty=bool(self.changed_in(folder)))
+
+    def changed_in(self, folder: str) -> tuple[str, ...]:
+        """What of `changed` is in the folder."""
         prefix = "" if folder == "." else f"{folder}/"
-        return replace(self.checkout, dirty=any(path.startswith(prefix) for path in self.changed))
+        return tuple(path for path in self.changed if path.startswith(prefix))
 
 
 def read_worktree(root: Path, variables: Mapping[str, str]) -> Worktree:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from pipeline.edge.files import write_file
@@ -64,7 +64,12 @@ def checking(session: Session, report: JobReport, work: Work) -> Iterator[None]:
     started = session.clock.monotonic()
     failure = ""
     try:
-        with section(session, f"{report.verb}_{service}", f"{report.verb} {service}"):
+        # All images are built at once, and have had their section then.
+        with (
+            nullcontext()
+            if report.verb == "build"
+            else section(session, f"{report.verb}_{service}", f"{report.verb} {service}")
+        ):
             yield
         if session.settings.in_ci:
             report.places.append(_place(session, report, work))
