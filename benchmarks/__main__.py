@@ -18,6 +18,7 @@ NAMES = (
     "prune",
     "rancher",
     "hosts",
+    "ci",
 )
 
 

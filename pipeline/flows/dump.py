@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.errors import Failed
 from pipeline.gateways.base import Gateway
 from pipeline.model.artifact import artifact_paths
+from pipeline.model.ci import entity_name
 from pipeline.model.deck import deck_file
 from pipeline.model.deck_apis import for_deck
 from pipeline.model.restore_script import ScriptHeader, only_service, restore_script
@@ -52,7 +53,7 @@ def restore_files(
     Pure: same state and origin, same bytes. `library` is pipeline/shell/lib.sh's text. Failed when the state does not
     have the service, because someone removed it since it was registered.
     """
-    part = only_service(state, service)
+    part = only_service(state, entity_name(service, origin.environment))
     single, whole, deck = artifact_paths(service, origin.version, folder)
     if not (part.of("routes") or part.of("apis")):
         raise Failed(

@@ -18,7 +18,7 @@ from pipeline.model.artifact import Artifact, artifact_path, write_artifact
 from pipeline.model.build_report import BuildReport, dotenv_path, report_path, write_dotenv, write_report
 from pipeline.model.ci import is_fork
 from pipeline.model.image import Recipe
-from pipeline.verbs.ci_job import section
+from pipeline.verbs.ci_job import planning, section
 from pipeline.verbs.several import checks_only, for_each, parse_number
 from pipeline.verbs.sources import build_secrets, recipes_of
 from pipeline.wiring import Session, Work, open_session
@@ -48,7 +48,7 @@ def build(c: Context, services: Sequence[str], flags: Flags, *, check: bool) -> 
     if checks_only(c, check):
         pending = plan_all(session, session.works, wanted)
         return for_each(session, lambda work: result_of(pending, work))
-    with section(session, "build", "build"):
+    with planning(session, "build"), section(session, "build", "build"):
         built = build_all(session, session.works, wanted)
     return for_each(session, lambda work: _done(built, work), verb="build")
 

@@ -45,6 +45,18 @@ def reporting(session: Session, verb: str) -> Iterator[JobReport]:
 
 
 @contextmanager
+def planning(session: Session, verb: str) -> Iterator[None]:
+    """For a body that decides for all services at once: what ends it is the report's one case."""
+    try:
+        yield
+    except PipelineError as error:
+        with reporting(session, verb) as report:
+            failure = session.console.masked(f"{error.what}\n{error.hint}")
+            report.cases.append(Case(service=verb, name="it is known what to do", seconds=0, failure=failure))
+        raise
+
+
+@contextmanager
 def section(session: Session, name: str, title: str) -> Iterator[None]:
     """Folds what the body tells, in GitLab's log."""
     if not session.settings.in_ci:

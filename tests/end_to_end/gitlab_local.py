@@ -133,10 +133,10 @@ class GitLab:
         assert shown.code == 0, shown
         return dict(yaml.safe_load(shown.out))
 
-    def as_jobs(self, *words: str) -> Ran:
+    def as_jobs(self, *words: str, **variables: str) -> Ran:
         """The same verbs in one process on this machine, with the variables of a job: quicker than a pipeline."""
         self.iid += 1
-        given = self.site.variables() | self._own("master")
+        given = self.site.variables() | self._own("master") | variables
         return self.estate.invoke(*words, CI_COMMIT_SHA=self.estate.git("rev-parse", "HEAD"), **given)
 
     def report(self, job: str, name: str) -> Path:
