@@ -23,6 +23,8 @@ import docker.errors
 import yaml
 
 SERVICES = ("hello", "lonely", "broken")
+PATIENT = {"path": "/ws/hello/health", "interval": 0.5, "timeout": 5, "retries": 60}
+"""A health check that a machine with much else to do passes as well: for tests in which nothing is to be ill."""
 HELLO = Path(__file__).parent / "hello"
 ROOT = Path(__file__).parent.parent.parent
 _KEPT = ("PATH", "HOME", "LANG", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "PYTHONPATH", "TMPDIR")

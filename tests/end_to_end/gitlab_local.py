@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ import pytest
 import yaml
 
 from tests.builders.engine_support import running_registry
-from tests.end_to_end.estate import ROOT, Environment, Estate, Ran, free_port
+from tests.end_to_end.estate import PATIENT, ROOT, Environment, Estate, Ran, free_port
 from tests.end_to_end.job_engine import JobEngine, job_engine, through
 
 GITLAB = ROOT / ".tools" / "gitlab-ci-local" / "node_modules" / ".bin" / "gitlab-ci-local"
@@ -90,6 +91,10 @@ class GitLab:
         (self.folder / "override.yml").write_text(
             yaml.safe_dump({"include": [{"local": ".gitlab-ci.yml"}], **override})
         )
+        for manifest in self.folder.rglob("config/package.json"):
+            content = json.loads(manifest.read_text())
+            content["pipeline"]["health"] = PATIENT | {"path": f"{content['uri']}/health"}
+            manifest.write_text(json.dumps(content))
         (self.folder / ".dockerignore").write_text(".git\n")
         with (self.folder / ".gitignore").open("a") as ignored:
             ignored.write("/.gitlab-ci-local/\n/.gitlab-ci-reports/\n")  # gitlab-ci-local's own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -14,11 +15,14 @@ import docker
 import pytest
 
 from tests.builders.engine_support import running_registry
-from tests.end_to_end.estate import Environment, Estate, Ran, ask, free_port, until
+from tests.end_to_end.estate import PATIENT, Environment, Estate, Ran, ask, free_port, until
 
 pytestmark = pytest.mark.engine
 USERS = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
 PLATFORM = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
+_PROJECTS = itertools.count(1)
 
 
 class Job:
@@ -26,9 +30,14 @@ class Job:
 
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
+        self._before = 100 * next(_PROJECTS)  # the records of one environment see them all: no number comes twice
 
     def __call__(self, *words: str, iid: int = 1, **variables: str) -> Ran:
         return self.estate.invoke(*words, **self.variables(iid), **variables)
+
+    def is_older(self, one: int, other: int) -> str:
+        """What a run of an older pipeline is told."""
+        return f"pipeline {self._before + one} is older than pipeline {self._before + other}"
 
     def check_out(self, commit: str) -> None:
         """As a runner does: what earlier jobs left is gone; so are artifacts that have expired."""
@@ -41,14 +50,15 @@ class Job:
             "CI_COMMIT_SHA": self.estate.git("rev-parse", "HEAD"),
             "CI_COMMIT_REF_NAME": branch,
             "CI_COMMIT_REF_SLUG": branch,
-            "CI_PIPELINE_IID": str(iid),
-            "CI_PIPELINE_URL": f"https://gitlab.example.com/group/hello/-/pipelines/{iid}",
+            "CI_PIPELINE_IID": str(self._before + iid),
+            "CI_PIPELINE_URL": f"https://gitlab.example.com/group/hello/-/pipelines/{self._before + iid}",
             "PLATFORM_DOCKER_HOST": PLATFORM,
         }
 
 
 @pytest.fixture
 def job(estate: Estate) -> Job:
+    estate.manifest(health=PATIENT | {"path": f"{estate.uri}/health"})
     return Job(estate)
 
 
@@ -152,7 +162,7 @@ def test_of_two_pipelines_the_newer_wins_whichever_ends_last_and_the_button_brin
     job.check_out(late)
     out_of_order = job("deploy", "register", iid=2)
 
-    assert "pipeline 2 is older than pipeline 3" in in_two_lines(out_of_order, 4)
+    assert job.is_older(2, 3) in in_two_lines(out_of_order, 4)
     assert job.estate.ask(method="OPTIONS")[1]["stack"] == serving
 
     job.check_out(older)
@@ -174,7 +184,7 @@ def test_a_force_push_is_a_release_like_any_other_and_what_it_replaced_stays_out
     gone = job("deploy", "register", iid=1)
 
     assert forced.code == 0, str(forced)
-    assert "pipeline 1 is older than pipeline 2" in in_two_lines(gone, 4)
+    assert job.is_older(1, 2) in in_two_lines(gone, 4)
 
 
 @pytest.fixture
