@@ -3,6 +3,7 @@ engine with TLS, a registry with a password, an engine as platform and the lab g
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -29,6 +30,7 @@ from tests.end_to_end.job_engine import JobEngine, job_engine, through
 GITLAB = ROOT / ".tools" / "gitlab-ci-local" / "node_modules" / ".bin" / "gitlab-ci-local"
 USERS = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
 IMAGE = "invoke-pipeline:lab"
+CHILD = "changed.gitlab-ci.yml"
 HELPER = "pipeline-test/gitlab-helper:1"
 BASE = "pipeline-test/python:1"
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -88,16 +90,18 @@ class GitLab:
         assert shown.code == 0, shown
         override = yaml.safe_load(yaml.safe_dump(OVERRIDE))
         override[".pipeline-engine"]["variables"]["DOCKER_HOST"] = self.site.engine.host
-        (self.folder / "override.yml").write_text(
-            yaml.safe_dump({"include": [{"local": ".gitlab-ci.yml"}], **override})
-        )
+        for file, included in (("override.yml", ".gitlab-ci.yml"), ("child.yml", CHILD)):
+            (self.folder / file).write_text(yaml.safe_dump({"include": [{"local": included}], **override}))
+        settings = yaml.safe_load((self.folder / "invoke.yaml").read_text())
+        settings["pipeline"]["branches"] = {"master": self.site.environment.name}
+        (self.folder / "invoke.yaml").write_text(yaml.safe_dump(settings))
         for manifest in self.folder.rglob("config/package.json"):
             content = json.loads(manifest.read_text())
             content["pipeline"]["health"] = PATIENT | {"path": f"{content['uri']}/health"}
             manifest.write_text(json.dumps(content))
         (self.folder / ".dockerignore").write_text(".git\n")
         with (self.folder / ".gitignore").open("a") as ignored:
-            ignored.write("/.gitlab-ci-local/\n/.gitlab-ci-reports/\n")  # gitlab-ci-local's own
+            ignored.write(f"/.gitlab-ci-local/\n/.gitlab-ci-reports/\n/{CHILD}\n")  # gitlab-ci-local's own
         self.estate.git("remote", "add", "origin", "git@gitlab.example.com:group/hello.git")
         self.estate.commit("adopt the pipeline")
 
@@ -119,8 +123,8 @@ class GitLab:
             "CI_COMMIT_BRANCH": branch,
         }
 
-    def run(self, *words: str, **variables: str) -> Ran:
-        line = [str(GITLAB), "--file", "override.yml", "--home", str(self.site.scratch)]
+    def run(self, *words: str, file: str = "override.yml", **variables: str) -> Ran:
+        line = [str(GITLAB), "--file", file, "--home", str(self.site.scratch)]
         line += ["--network", "host", "--helper-image", HELPER, "--pull-policy", "if-not-present"]
         line += ["--volume", f"{self.site.engine.certificates}:/certs/client:ro", "--artifacts-to-source=false"]
         for name, value in variables.items():
@@ -136,21 +140,36 @@ class GitLab:
         """The pipeline as GitLab would see it, all includes and references filled in."""
         shown = self.run("--preview", **{**self.site.variables(), **variables})
         assert shown.code == 0, shown
-        return dict(yaml.safe_load(shown.out))
+        return dict(yaml.safe_load(shown.out.partition("---\n")[2]))
+
+    def child(self, plan: str) -> Ran:
+        """The child pipeline that a job has planned. gitlab-ci-local starts one as well, but with the variables that the
+        parent's file has in place of those that are given."""
+        shutil.copy(self.artifacts(plan) / "build" / CHILD, self.folder / CHILD)
+        own = {**self._own("master"), "CI_PIPELINE_SOURCE": "parent_pipeline"}
+        return self.run(file="child.yml", **{**self.site.variables(), **own})
 
     def as_jobs(self, *words: str, **variables: str) -> Ran:
         """The same verbs in one process on this machine, with the variables of a job: quicker than a pipeline."""
         self.iid += 1
+        # As GitLab's runner clones, and gitlab-ci-local copies: modes are part of a context.
+        subprocess.run(["chmod", "-R", "a+rw", str(self.folder)], check=True)
         given = self.site.variables() | self._own("master") | variables
         return self.estate.invoke(*words, CI_COMMIT_SHA=self.estate.git("rev-parse", "HEAD"), **given)
 
     def report(self, job: str, name: str) -> Path:
         """A file of `build/` that is a report of the job, where gitlab-ci-local keeps it."""
-        kept = self.folder / ".gitlab-ci-local" / "artifacts" / job
-        return next(kept.rglob(name))
+        found = next(self.artifacts(job).rglob(name), None)
+        assert found is not None, f"{job} has no {name}"
+        return found
 
     def artifacts(self, job: str) -> Path:
-        return self.folder / ".gitlab-ci-local" / "artifacts" / job
+        return self.folder / ".gitlab-ci-local" / "artifacts" / _folder_of(job)
+
+
+def _folder_of(job: str) -> str:
+    """gitlab-ci-local's name for a job's folder: what is no part of a word, in base64."""
+    return re.sub(r"[^\w-]+", lambda found: base64.urlsafe_b64encode(found[0].encode()).decode().rstrip("="), job)
 
 
 @contextlib.contextmanager
