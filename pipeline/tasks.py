@@ -7,20 +7,9 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from pipeline.command import TaskWithFile, verb
-
-Services = list[str] | None
-SERVICE = "the service, again for several (default: every one of the repository)"
-ENVIRONMENT = "the environment (default: local; in CI the one that the branch is mapped to)"
-FORCE = "go on where it would be unchanged, or where a newer pipeline was there already"
-CHECK = "print what would be done, change nothing, exit with 2 when something would change"
-BUILDING = {
-    "push": "push to the registry, when one is set",
-    "no-cache": "build every step anew",
-    "jobs": "images built at once (default: one per processor, at most 4)",
-    "fail-fast": "stop the other builds when one fails",
-}
-JSON = "print one JSON document"
-JQ = "print what this jq expression makes of the JSON document"
+from pipeline.flags import BUILDING, CHECK, ENVIRONMENT, FORCE, JQ, JSON, SERVICE, Services
+from pipeline.tasks_ci import ci
+from pipeline.tasks_lab import lab
 
 
 @task(iterable=["service"], help={"service": SERVICE, "force": FORCE, "check": CHECK} | BUILDING)
@@ -287,91 +276,6 @@ def doctor(c: Context, environment: str | None = None, json: bool = False, jq: s
     return go.doctor(environment, json=json, jq=jq)
 
 
-@task(name="up", help={"environment": ENVIRONMENT, "rancher": "start a small Rancher 1.6 as well"})
-@verb
-def lab_up(c: Context, environment: str | None = None, rancher: bool = False) -> int:
-    """Start the lab gateway: a small Kong to practise on, in front of this environment's containers."""
-    from pipeline.verbs import lab as go
-
-    return go.up(environment, rancher=rancher)
-
-
-@task(
-    name="down", help={"environment": ENVIRONMENT, "state": "remove what they remember as well, and Rancher's stacks"}
-)
-@verb
-def lab_down(c: Context, environment: str | None = None, state: bool = False) -> int:
-    """Stop the lab gateway and the lab Rancher; their state is kept unless --state."""
-    from pipeline.verbs import lab as go
-
-    return go.down(environment, state=state)
-
-
-@task(name="status", help={"environment": ENVIRONMENT, "json": JSON})
-@verb
-def lab_status(c: Context, environment: str | None = None, json: bool = False) -> int:
-    """Tell whether the lab gateway and the lab Rancher run, and where."""
-    from pipeline.verbs import lab as go
-
-    return go.status(environment, json=json)
-
-
-@task(
-    name="template",
-    iterable=["service", "set"],
-    help={
-        "service": SERVICE,
-        "shape": "service or estate (default: what this repository is)",
-        "form": "file, or component (typed inputs, for GitLab's catalogue)",
-        "changed": "the child pipeline with the services that changed",
-        "set": "name=value of an input, again for several (default: those of docs/ci.md)",
-        "output": "a file; default: stdout",
-    },
-)
-@verb
-def ci_template(
-    c: Context,
-    service: Services = None,
-    shape: str = "",
-    form: str = "file",
-    changed: bool = False,
-    set: list[str] | None = None,
-    output: str = "",
-) -> int:
-    """Write the GitLab pipeline of this repository, or the child pipeline with what changed."""
-    from pipeline.verbs import ci as go
-
-    flags = go.Flags(shape=shape, form=form, given=set or ())
-    return go.template(service or (), flags, changed=changed, output=output)
-
-
-@task(name="lint", help={"file": "what to check"})
-@verb
-def ci_lint(c: Context, file: str = ".gitlab-ci.yml") -> int:
-    """Check a .gitlab-ci.yml against GitLab's schema and our own rules, offline."""
-    from pipeline.verbs import ci as go
-
-    return go.lint(file)
-
-
-@task(name="wait", help={"seconds": "how long to wait at most"})
-@verb
-def ci_wait(c: Context, seconds: str = "60") -> int:
-    """Wait until the engine of this job answers."""
-    from pipeline.verbs import ci as go
-
-    return go.wait(seconds)
-
-
-@task(name="stop", help={"environment": "a review, such as review/my-branch"})
-@verb
-def ci_stop(c: Context, environment: str | None = None) -> int:
-    """Take a review down: its routes, then its stacks; its volumes stay."""
-    from pipeline.verbs import ci as go
-
-    return go.stop(environment)
-
-
 ns = Collection(
     build,
     deploy,
@@ -389,5 +293,5 @@ ns = Collection(
     bootstrap,
     doctor,
 )
-ns.add_collection(Collection("lab", lab_up, lab_down, lab_status))
-ns.add_collection(Collection("ci", ci_template, ci_lint, ci_wait, ci_stop))
+ns.add_collection(lab)
+ns.add_collection(ci)

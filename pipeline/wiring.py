@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipeline.model.release import Release, make_release
 from pipeline.model.settings_file import merge_files
 from pipeline.settings import Settings, choose_environment, in_ci, make_settings
 from pipeline.wiring_build import BuildDrivers
+from pipeline.wiring_gateway import open_front, open_kong
 from pipeline.wiring_platform import PlatformDrivers
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pipeline.builders.base import Builder, ImageStore, RegistryTags
     from pipeline.gateways.base import Custody, Front, Gateway, GatewayByUri, Restorer
     from pipeline.gateways.kong.any_kong import AnyKong
-    from pipeline.hosts.base import Host
     from pipeline.lab.gateway_container import LabGateway
     from pipeline.lab.rancher_container import LabRancher
     from pipeline.ledgers.base import Leases, Records
@@ -218,23 +218,12 @@ class Session:
 
     @cached_property
     def _kong(self) -> AnyKong:
-        from pipeline.gateways.kong.any_kong import AnyKong
-
-        if not self.settings.gateway.admin:
-            raise BadInput(
-                f"the environment {self.require_environment()!r} has no gateway",
-                hint="Set KONG_ADMIN_URL, or gateway.admin of the environment in invoke.yaml.",
-            )
-        settings = self.settings
-        return AnyKong(settings.gateway, clock=self.clock, environment=settings.environment, dialect=settings.dialect)
+        self.require_environment()
+        return open_kong(self.settings, self.clock)
 
     @cached_property
     def front(self) -> Front | None:
-        from pipeline.edge.http import Access, HttpFront
-
-        gateway = self.settings.gateway
-        access = Access(url=gateway.proxy, ca_file=gateway.proxy_ca_cert)
-        return HttpFront(access, clock=self.clock) if gateway.proxy else None
+        return open_front(self.settings, self.clock)
 
     @cached_property
     def lab(self) -> LabGateway:
@@ -274,16 +263,6 @@ def open_gateway(address: GatewayAddress, clock: Clock) -> GatewayByUri:
     from pipeline.gateways.kong.any_kong import AnyKong
 
     return AnyKong(address, clock=clock, environment="")
-
-
-def open_hosts(
-    names: Sequence[str], *, environment: str, source: Path, pins: Mapping[str, tuple[str, ...]]
-) -> tuple[Host, ...]:
-    """Machines by the names that ssh has for them, for the generated folder `source`. Connected to when first used."""
-    from pipeline.edge.ssh import Access
-    from pipeline.hosts.ssh import SshHost
-
-    return tuple(SshHost(Access(name=name, pins=pins), environment=environment, source=source) for name in names)
 
 
 _session: Session | None = None
