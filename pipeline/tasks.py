@@ -6,10 +6,11 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from pipeline.command import TaskWithFile, verb
+from pipeline.command import verb
 from pipeline.flags import BUILDING, CHECK, ENVIRONMENT, FORCE, JQ, JSON, SERVICE, Services
 from pipeline.tasks_ci import ci
 from pipeline.tasks_lab import lab
+from pipeline.tasks_recovery import bootstrap, dump, restore
 
 
 @task(iterable=["service"], help={"service": SERVICE, "force": FORCE, "check": CHECK} | BUILDING)
@@ -177,94 +178,6 @@ def lock(
     from pipeline.verbs import lock as go
 
     return go.lock(service or (), environment, break_=break_, json=json)
-
-
-@task(
-    help={"environment": ENVIRONMENT, "format": "sh, json, deck or declarative", "output": "a file; default: stdout"}
-    | {"with-secrets": "also write the secrets, encrypted for age_recipients of invoke.yaml"}
-)
-@verb
-def dump(
-    c: Context, environment: str | None = None, format: str = "sh", output: str = "", with_secrets: bool = False
-) -> int:
-    """Write the whole gateway down, as a restore script, JSON, decK's file or Kong's own."""
-    from pipeline.verbs import dump as go
-
-    return go.dump(environment, form=format, output=output, with_secrets=with_secrets)
-
-
-@task(
-    klass=TaskWithFile,
-    positional=["file"],
-    help={
-        "file": "a restore script, JSON or decK file",
-        "environment": ENVIRONMENT,
-        "latest": "take the newest artifact of a whole gateway",
-        "exact": "also delete what is ours by its tags and not in the file",
-        "all": "with --exact: delete everything that is not in the file",
-        "transactional": "put everything back when something fails",
-        "keep-going": "go on with the rest when something fails",
-        "secrets": "the decrypted file of secrets",
-        "force": "write to another environment's gateway all the same",
-        "check": CHECK,
-    },
-)
-@verb
-def restore(
-    c: Context,
-    file: str | None = None,
-    environment: str | None = None,
-    latest: bool = False,
-    exact: bool = False,
-    all: bool = False,
-    transactional: bool = False,
-    keep_going: bool = False,
-    secrets: str = "",
-    force: bool = False,
-    check: bool = False,
-) -> int:
-    """Bring a gateway back from a file: create and change what differs, delete nothing unless told to."""
-    from pipeline.verbs import restore as go
-
-    flags = go.Flags(exact, all, transactional, keep_going, secrets, force)
-    return go.restore(c, file, environment, latest=latest, check=check, flags=flags)
-
-
-@task(
-    iterable=["host"],
-    help={
-        "environment": ENVIRONMENT,
-        "output": "the folder (default: bootstrap/<environment>)",
-        "host": "run the folder's scripts on USER@HOST over SSH, again for several; compare what then runs",
-        "remap": "a YAML file: what another place calls by other names",
-        "with-images": "carry the images as archives",
-        "with-data": "carry the volumes as archives",
-        "predecessors": "also write down the stack before each one that serves",
-        "commit": "write, commit and push the difference on the branch bootstrap/<environment>",
-        "rehearse": "build it here from the scripts alone, ask every route, compare, remove it again",
-        "check": CHECK,
-    },
-)
-@verb
-def bootstrap(
-    c: Context,
-    environment: str | None = None,
-    output: str = "",
-    host: Services = None,
-    remap: str = "",
-    with_images: bool = False,
-    with_data: bool = False,
-    predecessors: bool = False,
-    commit: bool = False,
-    rehearse: bool = False,
-    check: bool = False,
-) -> int:
-    """Write the environment down as scripts that build it anew: from what runs, the same bytes for the same estate."""
-    from pipeline.verbs import bootstrap as go
-
-    carried = {"images": with_images, "data": with_data, "predecessors": predecessors}
-    flags = go.Flags(output=output, hosts=host or (), remap=remap, commit=commit, rehearse=rehearse, **carried)
-    return go.bootstrap(c, environment, flags, check=check)
 
 
 @task(help={"environment": ENVIRONMENT, "json": JSON, "jq": JQ})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.builders.base import Builder, ImageStore, RegistryTags
     from pipeline.gateways.base import Custody, Front, Gateway, GatewayByUri, Restorer
     from pipeline.gateways.kong.any_kong import AnyKong
+    from pipeline.hosts.base import Host
     from pipeline.lab.gateway_container import LabGateway
     from pipeline.lab.rancher_container import LabRancher
     from pipeline.ledgers.base import Leases, Records
@@ -263,6 +264,16 @@ def open_gateway(address: GatewayAddress, clock: Clock) -> GatewayByUri:
     from pipeline.gateways.kong.any_kong import AnyKong
 
     return AnyKong(address, clock=clock, environment="")
+
+
+def open_hosts(
+    names: Sequence[str], *, environment: str, source: Path, pins: Mapping[str, tuple[str, ...]]
+) -> tuple[Host, ...]:
+    """Machines by the names that ssh has for them, for the generated folder `source`. Connected to when first used."""
+    from pipeline.edge.ssh import Access
+    from pipeline.hosts.ssh import SshHost
+
+    return tuple(SshHost(Access(name=name, pins=pins), environment=environment, source=source) for name in names)
 
 
 _session: Session | None = None

@@ -55,7 +55,8 @@ ALLOWED = {
     "flags": set(),
     "tasks_lab": {"flags", "command", "verbs"},
     "tasks_ci": {"flags", "command", "verbs"},
-    "tasks": {"flags", "tasks_lab", "tasks_ci", "command", "verbs"},
+    "tasks_recovery": {"flags", "command", "verbs"},
+    "tasks": {"flags", "tasks_lab", "tasks_ci", "tasks_recovery", "command", "verbs"},
     "__main__": {"tasks"},
     "carl": {"errors", "model", "settings", "flows", "wiring", "command", "verbs"},
 }

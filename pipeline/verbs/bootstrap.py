@@ -24,17 +24,34 @@ from pipeline.wiring import Session, open_session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What travels with the scripts."""
+
+    images: bool = False
+    data: bool = False
+    predecessors: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnHosts:
+    """The machines that the scripts are run on, and how."""
+
+    names: Sequence[str] = ()
+    keys: Sequence[str] = ()
+    again: bool = False
+    jobs: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
     """What the command line says."""
 
     output: str = ""
-    hosts: Sequence[str] = ()
     remap: str = ""
-    images: bool = False
-    data: bool = False
-    predecessors: bool = False
     commit: bool = False
     rehearse: bool = False
+    carried: Carried = Carried()
+    hosts: OnHosts = OnHosts()
 
 
 def bootstrap(c: Context, environment: str | None, flags: Flags, *, check: bool) -> int:
@@ -43,8 +60,12 @@ def bootstrap(c: Context, environment: str | None, flags: Flags, *, check: bool)
     _refuse_together(flags)
     place = session.start / flags.output if flags.output else session.root / "bootstrap" / folder_name(name)
     folder = GeneratedFolder(place)
-    if flags.hosts:
-        return _apply(session, place, tuple(flags.hosts))
+    if flags.hosts.names:
+        from pipeline.verbs import bootstrap_apply as applying
+
+        on = flags.hosts
+        given = applying.Flags(host_keys=on.keys, again=on.again, jobs=on.jobs, check=checks_only(c, check))
+        return applying.apply(session, place, on.names, given)
     wish = _wish(session, flags)
     if flags.rehearse:
         from pipeline.verbs import bootstrap_rehearse
@@ -90,17 +111,6 @@ def counted(found: flow.Written) -> str:
     )
 
 
-def _apply(session: Session, folder: Path, hosts: tuple[str, ...]) -> int:
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    module = "pipeline.verbs.bootstrap_apply"
-    if find_spec(module) is None:
-        raise BadInput("this version cannot run a folder on hosts", hint="Copy the folder there and run its scripts.")
-    code: int = import_module(module).apply(session, folder, hosts)
-    return code
-
-
 def _write(session: Session, folder: GeneratedFolder, wish: flow.Wish) -> int:
     found = write_down(session, wish, folder.keep)
     folder.write(found.files)
@@ -141,9 +151,9 @@ def _known(sums: dict[str, str]) -> flow.Keep:
 def _wish(session: Session, flags: Flags) -> flow.Wish:
     return flow.Wish(
         remap=_remap(session, flags.remap) if flags.remap else NO_REMAP,
-        images=flags.images,
-        data=flags.data,
-        predecessors=flags.predecessors,
+        images=flags.carried.images,
+        data=flags.carried.data,
+        predecessors=flags.carried.predecessors,
     )
 
 
@@ -153,13 +163,13 @@ def _remap(session: Session, file: str) -> Remap:
 
 
 def _refuse_together(flags: Flags) -> None:
-    chosen = [word for word, on in (("--host", flags.hosts), ("--commit", flags.commit)) if on]
+    chosen = [word for word, on in (("--host", flags.hosts.names), ("--commit", flags.commit)) if on]
     chosen += ["--rehearse"] if flags.rehearse else []
     if len(chosen) > 1:
         raise BadInput(f"{' and '.join(chosen)} are different things", hint="Run invoke bootstrap once for each.")
-    if flags.commit and (flags.images or flags.data):
+    if flags.commit and (flags.carried.images or flags.carried.data):
         raise BadInput("archives do not go into a repository", hint="Leave --with-images and --with-data out.")
-    if flags.hosts and (flags.remap or flags.images or flags.data):
+    if flags.hosts.names and (flags.remap or flags.carried.images or flags.carried.data):
         raise BadInput(
             "--host runs the folder as it is written",
             hint="Write it first, with --remap and archives as wanted; then run --host.",
