@@ -254,3 +254,25 @@ def test_a_lab_that_is_started_again_finds_its_containers_and_goes_on(
         assert engine_ids(rancher, again) == kept
         assert engine_ids(rancher, db) == [] != killed
     assert state.stat().st_mode & 0o777 == 0o600
+
+
+def test_containers_that_a_killed_lab_never_wrote_down_are_removed(
+    environment: str, image: str, tmp_path: Path, engine_client: APIClient
+) -> None:
+    state, earlier = tmp_path / "state.json", tmp_path / "earlier.json"
+    with rancher_on_engine(environment=environment, state=state) as lab:
+        rancher = Rancher(lab)
+        kept = engine_ids(rancher, serving(rancher, image))
+        time.sleep(1)
+        earlier.write_bytes(state.read_bytes())
+        lost = engine_ids(rancher, serving(rancher, image, "db"))
+    earlier.replace(state)
+
+    with rancher_on_engine(environment=environment, state=state) as lab:
+        rancher = Rancher(lab)
+        rows = rancher.data(f"{P}/services")
+
+        assert [row["name"] for row in rows] == ["web"]
+        there = {one["Id"] for one in engine_client.containers(all=True)}
+        assert set(kept) <= there
+        assert not set(lost) & there
