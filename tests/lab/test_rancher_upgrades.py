@@ -85,6 +85,40 @@ def test_a_rollback_half_way_takes_back_only_what_was_done(rancher: Rancher, ser
     assert rancher.containers(service) == before
 
 
+@pytest.mark.parametrize("start_first", [False, True])
+@pytest.mark.parametrize("moment", [number / 20 for number in range(1, 60, 3)])
+def test_a_rollback_at_any_moment_ends_with_the_old_ones_running(
+    rancher: Rancher, moment: float, start_first: bool
+) -> None:
+    service = rancher.service(rancher.stack(), scale=2)
+    before = rancher.containers(service)
+    rancher.upgrade(service, "shop/web:2", startFirst=start_first, intervalMillis=300)
+    rancher.lab.advance(moment)
+
+    rancher.act(service, "rollback")
+    rancher.lab.advance(10)
+
+    assert rancher.again(service)["state"] == "active"
+    assert rancher.containers(service) == before
+
+
+@pytest.mark.parametrize("moment", [number / 20 for number in range(1, 60, 5)])
+def test_cancelling_at_any_moment_can_be_gone_on_from_or_taken_back(rancher: Rancher, moment: float) -> None:
+    service = rancher.service(rancher.stack(), scale=2)
+    before = rancher.containers(service)
+    for last, state in (("rollback", "active"), ("continueupgrade", "upgraded")):
+        rancher.upgrade(service, "shop/web:2", intervalMillis=300)
+        rancher.lab.advance(moment)
+        if rancher.act(service, "cancelupgrade").status == 202:
+            rancher.lab.advance(1)
+            rancher.act(service, last)
+        elif last == "rollback":
+            rancher.act(service, last)
+        rancher.lab.advance(20)
+        assert rancher.again(service)["state"] == state
+        assert (rancher.containers(service) == before) is (state == "active")
+
+
 def test_with_start_first_no_old_one_stops_before_the_new_one_is_healthy(rancher: Rancher, service: Any) -> None:
     rancher.upgrade(service, "shop/web:2", startFirst=True, batchSize=2)
     least = 9

@@ -10,6 +10,8 @@ from pipeline.lab.rancher.rows import Row, Store
 from pipeline.lab.rancher.scheduler import Steps, Timings, waiting
 from pipeline.lab.rancher.units import Units, configs_of
 
+_DONE = ("running", "stopped", "error")
+
 
 class Upgrades:
     """`_upgrading` on a service names the configs that are being replaced; `_previous` is what they were."""
@@ -55,7 +57,8 @@ class Upgrades:
         self._units.set_aside(old, aside=False)
         self._units.set_aside(new, aside=True)
         self._units.start(old)
-        yield from waiting(lambda: all(row.state == "running" or row.gone for row in old), self._timings.tick)
+        # One that was still stopping, or does not start, is seen to when the service comes to rest.
+        yield from waiting(lambda: all(row.state in _DONE or row.gone for row in old), self._timings.tick)
         self._units.remove(new)
         yield from waiting(lambda: not self._leaving(service), self._timings.tick)
         self._store.put(service, _upgrading=(), _previous=None)
