@@ -9,6 +9,7 @@ import pytest
 from rancher_support import P, Rancher
 
 from pipeline.lab.rancher.running import Lab, running_rancher
+from pipeline.lab.rancher.scheduler import Timings
 
 
 @pytest.fixture
@@ -87,19 +88,19 @@ def test_a_rollback_half_way_takes_back_only_what_was_done(rancher: Rancher, ser
 
 @pytest.mark.parametrize("start_first", [False, True])
 @pytest.mark.parametrize("moment", [number / 20 for number in range(1, 60, 3)])
-def test_a_rollback_at_any_moment_ends_with_the_old_ones_running(
-    rancher: Rancher, moment: float, start_first: bool
-) -> None:
-    service = rancher.service(rancher.stack(), scale=2)
-    before = rancher.containers(service)
-    rancher.upgrade(service, "shop/web:2", startFirst=start_first, intervalMillis=300)
-    rancher.lab.advance(moment)
+def test_a_rollback_at_any_moment_ends_with_the_old_ones_running(moment: float, start_first: bool) -> None:
+    with running_rancher(timings=Timings(stop=0.5)) as lab:
+        rancher = Rancher(lab)
+        service = rancher.service(rancher.stack(), scale=2)
+        before = rancher.containers(service)
+        rancher.upgrade(service, "shop/web:2", startFirst=start_first, intervalMillis=300)
+        lab.advance(moment)
 
-    rancher.act(service, "rollback")
-    rancher.lab.advance(10)
+        rancher.act(service, "rollback")
+        lab.advance(10)
 
-    assert rancher.again(service)["state"] == "active"
-    assert rancher.containers(service) == before
+        assert rancher.again(service)["state"] == "active"
+        assert rancher.containers(service) == before
 
 
 @pytest.mark.parametrize("moment", [number / 20 for number in range(1, 60, 5)])
