@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.lab.rancher.ids import parsed_id
 from pipeline.lab.rancher.rows import Row, Store
 from pipeline.lab.rancher.scheduler import Steps, Timings, waiting
-from pipeline.lab.rancher.units import Units, configs_of
+from pipeline.lab.rancher.units import Configs, Units, configs_of
 
 _DONE = ("running", "stopped", "error")
 
@@ -49,10 +49,8 @@ class Upgrades:
     def back(self, service: Row) -> Steps:
         """The same old containers run again, the new ones are removed. Waits for no health."""
         old = self._units.aside(service)
-        keys = {(row.data["_unit"], row.data["_config"]) for row in old}
-        new = [row for row in self._units.managed(service) if (row.data["_unit"], row.data["_config"]) in keys]
         known = configs_of(service)
-        new += [row for row in self._units.managed(service) if row.data["_config"] not in known and row not in new]
+        new = [row for row in self._units.managed(service) if _is_old(row, known)]
         yield from self._stopped(new)
         self._units.set_aside(old, aside=False)
         self._units.set_aside(new, aside=True)
@@ -108,10 +106,7 @@ class Upgrades:
         configs = configs_of(service)
         found: dict[int, list[Row]] = {}
         for row in self._units.managed(service):
-            name = row.data["_config"]
-            config = configs.get(name)
-            old = config is None or row.data["version"] != config.get("version", "0")
-            if old and name in service.data["_upgrading"]:
+            if _is_old(row, configs) and row.data["_config"] in service.data["_upgrading"]:
                 found.setdefault(row.data["_unit"], []).append(row)
         return found
 
@@ -140,3 +135,9 @@ class Upgrades:
 
     def _leaving(self, service: Row) -> bool:
         return any(row.state == "removing" for row in self._store.children("instance", service.number))
+
+
+def _is_old(row: Row, configs: Configs) -> bool:
+    """A container of another version of its config, or of one that is no more."""
+    config = configs.get(row.data["_config"])
+    return config is None or bool(row.data["version"] != config.get("version", "0"))
