@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,32 @@ def test_a_registration_takes_over_its_untagged_route_and_says_so(estate: Estate
     assert f"which had no tags: it leads to {one}" in ran.err
     assert estate.ask()[1]["says"] == "two"
     assert [entity["name"] for entity in ask(f"{estate.environment.admin}/services")[1]["data"]] == ["hello"]
+
+
+def test_watching_shows_it_again_and_again_until_ctrl_c(estate: Estate) -> None:
+    released(estate, "one")
+
+    watching = estate.start("status", "--watch")
+    assert watching.stdout is not None
+    heads = 0
+    while heads < 2:
+        line = watching.stdout.readline()
+        assert line, watching.communicate()
+        heads += line.startswith("SERVICE")
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=60)
+
+    assert watching.returncode == 130
+
+
+def test_a_service_that_is_nowhere_cannot_be_pruned_and_one_without_a_folder_can(estate: Estate) -> None:
+    estate.settings(settle=0, grace=0)
+    released(estate, "one", "two", "three")
+
+    nowhere = estate.invoke("prune", "-s", "nowhere", "--yes")
+    assert (nowhere.code, "there is no service 'nowhere'" in nowhere.err) == (3, True), nowhere
+    estate.git("mv", "services/hello", "services/other")
+    ran = estate.invoke("prune", "-s", "hello", "--yes")
+
+    assert ran.code == 0, ran
+    assert len(estate.environment.stacks()) == 2
