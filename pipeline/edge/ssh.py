@@ -103,11 +103,14 @@ class SshConnection:
         }
 
     def _ask_for_life(self, transport: Transport) -> None:
-        while transport.is_active():
-            transport.global_request("keepalive@openssh.com", wait=True)  # any answer will do, a refusal as well
-            if transport.is_active():
-                self._heard = time.monotonic()
-            time.sleep(self.access.alive)
+        from paramiko.ssh_exception import SSHException
+
+        with suppress(OSError, EOFError, SSHException):  # whoever hears a command tells that it was lost
+            while transport.is_active():
+                transport.global_request("keepalive@openssh.com", wait=True)  # any answer will do, a refusal as well
+                if transport.is_active():
+                    self._heard = time.monotonic()
+                time.sleep(self.access.alive)
 
 
 class _Judge:

@@ -70,11 +70,13 @@ class SshHost:
 
     def hold(self, run: str) -> None:
         self._held = self._start(self._root(), "host_hold", run, self.name, doing="it was held", keep_input=True)
-        kind, *words = next((line.split("\t") for out, line in self._held.lines() if out and line), ["nothing"])
+        kind, *words = next((line.split("\t") for out, line in self._held.lines() if out and line), [""])
         if kind == "holding":
             return
-        self._held.end()
-        self._held = None
+        held, self._held = self._held, None
+        with self._ended(held):
+            if not kind:
+                held.code()  # tells when the connection was lost
         if kind == "same":
             raise BadInput(f"{words[0]} and {self.name} are the same machine", hint="Name each machine once.")
         if kind == "other":
