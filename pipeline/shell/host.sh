@@ -108,6 +108,7 @@ host_put() {
     # However this ends, a half is not left: the connection's end ends it as well.
     trap 'rm -rf "new.$$"' EXIT
     trap 'exit 143' HUP INT TERM
+    trap '' PIPE # nobody hears any more: a shell that this kills cleans nothing up
     if ! { (umask 077 && mkdir "new.$$") && tar -x -f - -C "new.$$"; }; then
         host_free "$1" # as it was with the half that goes now
         exit 1
