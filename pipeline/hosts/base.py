@@ -10,6 +10,8 @@ from pipeline.model.secret import Secret
 from pipeline.model.steps import Folder, Step
 
 Hear = Callable[[str], None]
+STOPPED = 143
+"""The exit code of a script that was ended, as a shell has it for SIGTERM."""
 
 
 class Host(Protocol):
@@ -35,7 +37,7 @@ class Host(Protocol):
         ended with 0 is remembered under the step's key. Its end is waited for: when it was stopped, too."""
 
     def stop(self) -> None:
-        """Ends what runs there, with all that it started; `run` then comes back. Nothing when nothing runs."""
+        """Ends what runs there, with all that it started; `run` then comes back. No script is started any more."""
 
     def close(self) -> None:
         """Lets go. A second call does nothing."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 from pipeline.errors import BadInput, Refused, Unreachable
-from pipeline.hosts.base import Hear
+from pipeline.hosts.base import STOPPED, Hear
 from pipeline.model.host import Facts
 from pipeline.model.secret import Secret
 from pipeline.model.steps import Folder, Step
@@ -44,7 +45,7 @@ class MemoryHost:
 
     def __init__(self, name: str, machine: MemoryMachine) -> None:
         self.name = name
-        self.stopped = False
+        self._stopped = Event()
         self._machine = machine
 
     def facts(self) -> Facts:
@@ -72,14 +73,16 @@ class MemoryHost:
     def run(self, step: Step, values: Mapping[str, Secret], out: Hear, err: Hear) -> int:
         machine = self._machine
         does = machine.scripts.get(step.script.name, Run())
+        if self._stopped.is_set():
+            return STOPPED
         machine.ran.append(step.script.name)
         machine.given = dict(values)
         does.meanwhile()
         if does.lost:
             self.close()
             raise Unreachable(f"{self.name}: the connection was lost", hint="Run the same again.")
-        if self.stopped:
-            return 143
+        if self._stopped.is_set():
+            return STOPPED
         for line in does.out:
             out(line)
         for line in does.err:
@@ -89,7 +92,7 @@ class MemoryHost:
         return does.code
 
     def stop(self) -> None:
-        self.stopped = True
+        self._stopped.set()
 
     def close(self) -> None:
         if self._machine.holder[1] == self.name:

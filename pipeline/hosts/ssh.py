@@ -12,7 +12,7 @@ from pipeline.edge.ssh import Access, SshConnection
 from pipeline.edge.ssh_command import Command
 from pipeline.edge.ssh_folder import packed
 from pipeline.errors import BadInput, Failed, Refused
-from pipeline.hosts.base import Hear
+from pipeline.hosts.base import STOPPED, Hear
 from pipeline.model.host import Facts, Foreign, is_full
 from pipeline.model.secret import Secret
 from pipeline.model.steps import Folder, Step
@@ -108,6 +108,8 @@ class SshHost:
         raise self._broken("the folder could not be copied whole")
 
     def run(self, step: Step, values: Mapping[str, Secret], out: Hear, err: Hear) -> int:
+        if self._stopped:
+            return STOPPED
         words = ("host_run", step.folder, step.script.name, step.key)
         doing = f"{step.script.name} ran"
         command = self._start(self._root(), *words, doing=doing, values=values, keep_input=True)

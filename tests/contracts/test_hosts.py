@@ -205,6 +205,15 @@ def test_a_script_that_is_stopped_ends_with_all_it_started_and_is_not_remembered
     assert scene.host("second").facts().finished == {}
 
 
+def test_no_script_is_started_after_a_stop(scene: Scene) -> None:
+    host = scene.host("first")
+    host.put(scene.folder)
+    host.stop()
+
+    assert run(host, scene.step("10-engine.sh")) == (143, [], [])
+    assert scene.host("second").facts().finished == {}
+
+
 def test_closing_twice_does_nothing(scene: Scene) -> None:
     host = scene.host("first")
     host.hold("run 1")
