@@ -146,6 +146,7 @@ class GitLab:
         """The child pipeline that a job has planned. gitlab-ci-local starts one as well, but with the variables that the
         parent's file has in place of those that are given."""
         shutil.copy(self.artifacts(plan) / "build" / CHILD, self.folder / CHILD)
+        self.estate.git("add", "--force", CHILD)  # it includes only what git knows
         own = {**self._own("master"), "CI_PIPELINE_SOURCE": "parent_pipeline"}
         return self.run(file="child.yml", **{**self.site.variables(), **own})
 
