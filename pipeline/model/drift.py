@@ -59,8 +59,14 @@ def recorded_route(route: Route) -> dict[str, object]:
 
 def _routes(snapshot: Snapshot, registered: dict[str, Record]) -> Iterator[Drift]:
     environment = tag_word(snapshot.environment)
-    ours = {route.owner.service: route for route in snapshot.routes if route.owner.environment == environment}
-    by_name = {route.name: route for route in snapshot.routes}
+    # Reviews share a gateway: there a service bears its review's name as well.
+    own = f".{environment}"
+    ours = {
+        route.owner.service.removesuffix(own): route
+        for route in snapshot.routes
+        if route.owner.environment == environment
+    }
+    by_name = {route.name.removesuffix(own): route for route in snapshot.routes}
     for service, record in registered.items():
         # Whoever took our tags away, or on /apis our upstream, left the name.
         route = ours.get(service) or by_name.get(service)

@@ -66,6 +66,14 @@ def test_what_is_as_recorded_has_not_drifted() -> None:
     assert find_drift(snapshot(), (record("deploy"), record())) == ()
 
 
+def test_a_review_that_shares_its_gateway_is_told_apart_by_its_own_name() -> None:
+    owner = replace(FOUND.owner, service="cities.review.x")
+    of_another = replace(FOUND, name="cities.review.y", owner=Owner(environment="review.y", service="cities.review.y"))
+    routes = (replace(FOUND, name="cities.review.x", owner=owner), of_another)
+
+    assert find_drift(snapshot(routes=routes), (record("deploy"), record())) == ()
+
+
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
