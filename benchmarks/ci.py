@@ -105,6 +105,10 @@ def _image() -> None:
         local = ROOT / "invoke.local.yaml"
         args = yaml.safe_load(local.read_text())["pipeline"]["build_args"] if local.exists() else {}
         base = client.inspect_image(args.get("PYTHON_IMAGE", "python:3.13-slim"))["Size"]
+    listing = ["docker", "run", "--rm", IMAGE, "bash", "-c", "TIMEFORMAT=%R; time invoke --list >/dev/null"]
+    shown = [subprocess.run(listing, capture_output=True, text=True, check=True).stderr.strip() for _ in range(5)]
+    listed = min(float(text.replace(",", ".")) for text in shown)
+    print(f"  invoke --list in the image: {listed:.2f} s (limit 1 s) {_judge(listed, 1)}")
     print(f"  the toolkit's image beyond its base: {(whole - base) / 1e6:.0f} MB (the base: {base / 1e6:.0f} MB)")
 
 

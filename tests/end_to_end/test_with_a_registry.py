@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 
@@ -34,7 +35,7 @@ def in_a_job(estate: Estate, registry: str, *words: str, iid: str = "1") -> Ran:
         CI_REGISTRY_IMAGE=f"{registry}/estate",
         GITLAB_USER_LOGIN="somebody",
         # The platform of these jobs is the engine of this machine, said out loud as an environment in CI must.
-        PLATFORM_DOCKER_HOST="unix:///var/run/docker.sock",
+        PLATFORM_DOCKER_HOST=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock",
     )
 
 
