@@ -16,7 +16,9 @@ REVIEW = "review"
 def branch_of(variables: Mapping[str, str]) -> str:
     """The branch that a pipeline releases. Empty for a tag and for a merge request, whatever they are called: a tag
     `production` is no branch, and a fork's `master` is not ours."""
-    if variables.get("CI_COMMIT_TAG") or variables.get("CI_PIPELINE_SOURCE") == "merge_request_event":
+    # The child of a merge request's pipeline has another source, and the merge request's number.
+    of_a_request = variables.get("CI_PIPELINE_SOURCE") == "merge_request_event" or variables.get("CI_MERGE_REQUEST_IID")
+    if variables.get("CI_COMMIT_TAG") or of_a_request:
         return ""
     return variables.get("CI_COMMIT_REF_NAME", "")
 

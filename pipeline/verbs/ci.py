@@ -13,6 +13,7 @@ from pipeline.errors import BadInput, PipelineError
 from pipeline.flows import ci as flow
 from pipeline.flows.build_plan import BuildPlan, Order, Wanted, plan
 from pipeline.model.artifact import Artifact
+from pipeline.model.ci import is_fork
 from pipeline.model.ci_inputs import INPUTS, Input, parse_pairs, with_values
 from pipeline.model.ci_template import PIECES, Form, Shape, render, render_child
 from pipeline.model.stack import FoundStack, Stack
@@ -110,7 +111,7 @@ def _changed(session: Session) -> tuple[str, ...]:
     """Each service's reason is told; one that cannot even be read fails the plan."""
     works = {work.release.service: work for work in session.works}
     orders = [Order(release=work.release, recipes=recipes_of(session, work)) for work in works.values()]
-    wanted = Wanted(push=bool(session.settings.registry.prefix))
+    wanted = Wanted(push=bool(session.settings.registry.prefix) and not is_fork(session.settings.variables))
     decided = plan(orders, session.builder, session.images, wanted)
     for error in decided.failed.values():
         raise error

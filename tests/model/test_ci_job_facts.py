@@ -18,8 +18,9 @@ from pipeline.model.manifest import parse_manifest
     [
         {"CI_COMMIT_TAG": "production"},
         {"CI_PIPELINE_SOURCE": "merge_request_event"},
+        {"CI_PIPELINE_SOURCE": "parent_pipeline", "CI_MERGE_REQUEST_IID": "4"},
     ],
-    ids=["a tag", "a merge request"],
+    ids=["a tag", "a merge request", "the child of a merge request's pipeline"],
 )
 def test_a_tag_and_a_merge_request_release_no_branch_whatever_they_are_called(pipeline: dict[str, str]) -> None:
     assert branch_of({"CI_COMMIT_REF_NAME": "production"}) == "production"

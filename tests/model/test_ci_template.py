@@ -104,6 +104,17 @@ def test_a_review_is_stopped_by_hand_by_time_or_with_its_branch() -> None:
     assert found["stop review"]["environment"]["name"] == found["review"]["environment"]["name"]
 
 
+def test_a_merge_request_deploys_nothing_in_its_pipeline_or_in_a_child_of_it() -> None:
+    found = jobs(child("cities")).running
+
+    for name, job in found.items():
+        if not name.startswith("build "):
+            conditions = " ".join(str(rule.get("if")) for rule in job["rules"] if rule.get("when") == "never")
+            held = "$CI_MERGE_REQUEST_IID" in conditions or "$CI_COMMIT_BRANCH !=" in conditions
+            assert held, name
+    assert found["review cities"]["rules"][-1] == {"if": "$CI_COMMIT_BRANCH"}
+
+
 def test_what_later_verbs_do_is_called_as_the_contract_has_it() -> None:
     found = jobs(rendered()).running
 
