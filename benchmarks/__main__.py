@@ -19,6 +19,7 @@ NAMES = (
     "rancher",
     "hosts",
     "ci",
+    "bootstrap",
 )
 
 
