@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 from pipeline.errors import Failed, Refused
 from pipeline.gateways.base import Gateway
-from pipeline.model.bootstrap_choice import Choice, choose
+from pipeline.model.bootstrap_choice import Choice, choose, reached
 from pipeline.model.bootstrap_document import Count
 from pipeline.model.bootstrap_folder import Contents, folder_of
 from pipeline.model.bootstrap_images import pinned, registries
 from pipeline.model.bootstrap_secrets import Sealed, sealed
 from pipeline.model.inventory import Carried, Inventory, LeftOut
 from pipeline.model.kinds import kind_of
-from pipeline.model.lead import Lead, leads, serving
+from pipeline.model.lead import Lead, leads
 from pipeline.model.record import Record
 from pipeline.model.remap import NO_REMAP, Remap, Remapped, remapped
 from pipeline.model.route import Excluded, GatewayState
@@ -177,12 +177,8 @@ def _archives(
 
 def _routes(estate: Estate, moved: Remapped) -> dict[str, tuple[Lead, ...]]:
     """By stack, in the new words. A route by a published port leads to this machine: it is not asked elsewhere."""
-    found = leads(moved.state)
-    return {
-        stack.name: serving(_without_ports(stack), found)
-        for stack in estate.stacks
-        if stack.name in estate.choice.taken
-    }
+    taken = tuple(_without_ports(stack) for stack in estate.stacks if stack.name in estate.choice.taken)
+    return reached(taken, leads(moved.state))
 
 
 def _without_ports(stack: FoundStack) -> FoundStack:

@@ -23,8 +23,8 @@ class Choice:
 def choose(stacks: tuple[FoundStack, ...], found: tuple[Lead, ...], *, predecessors: bool) -> Choice:
     """Those that a route leads to. Of a service without any route, the newest that runs. With `predecessors`, of each
     branch that serves also the newest one before, for the way back."""
-    reached = _reached(stacks, found)
-    taken = {name: routes for name, routes in reached.items() if routes}
+    routes_of = reached(stacks, found)
+    taken = {name: routes for name, routes in routes_of.items() if routes}
     routed = {stack.service for stack in stacks if stack.name in taken}
     for service in sorted({stack.service for stack in stacks} - routed):
         running = [stack for stack in stacks if stack.service == service and stack.serves]
@@ -45,7 +45,7 @@ def choose(stacks: tuple[FoundStack, ...], found: tuple[Lead, ...], *, predecess
     )
 
 
-def _reached(stacks: tuple[FoundStack, ...], found: tuple[Lead, ...]) -> dict[str, tuple[Lead, ...]]:
+def reached(stacks: tuple[FoundStack, ...], found: tuple[Lead, ...]) -> dict[str, tuple[Lead, ...]]:
     """Stack → the routes that reach it, without comparing every stack with every route."""
     named: dict[str, list[Lead]] = {}
     for lead in found:

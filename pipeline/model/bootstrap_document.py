@@ -14,7 +14,7 @@ from pipeline.model.interpolate import as_written
 from pipeline.model.inventory import Carried, FoundVolume, Inventory, LeftOut
 from pipeline.model.route import GatewayState, tag_word
 from pipeline.model.stack import Stack
-from pipeline.model.state_file import state_file
+from pipeline.model.state_file import state_document
 
 SCHEMA_VERSION = 1
 STEPS = (
@@ -38,7 +38,7 @@ class Count:
 def snapshot_of(inventory: Inventory, state: GatewayState) -> dict[str, object]:
     """All that a second environment has to have in common with this one. No clock, no secret, nothing that is the
     engine's own choice. Same environment, same document."""
-    gateway = json.loads(state_file(state, tag_word(inventory.environment)))
+    gateway = state_document(state, tag_word(inventory.environment))
     host = inventory.host
     return {
         "engine": {
@@ -86,7 +86,9 @@ def environment_text(
         "counts": {one.kind: _count(one) for one in counts},
         "snapshot": snapshot,
     }
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    # Ten times as fast as the standard library, whose encoder is plain Python where it indents.
+    text = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1)
+    return text.decode() + "\n"
 
 
 def read_environment(text: bytes, *, file: str) -> dict[str, Any]:

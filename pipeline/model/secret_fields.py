@@ -26,6 +26,7 @@ _SECRET_NAME = re.compile(
 _REFERENCE = re.compile(r"\{vault://.*\}", re.DOTALL)
 _OWNER_LENGTH = 40
 _NESTED = (dict, list)
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +121,13 @@ def hidden_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Hidden]]:
         yield path, value
     elif isinstance(value, Mapping):
         for key in sorted(value):
-            yield from hidden_in(value[key], (*path, key))
+            # Nearly all are plain: a large gateway has hundreds of thousands of them.
+            if type(value[key]) not in _PLAIN:
+                yield from hidden_in(value[key], (*path, key))
     elif isinstance(value, list | tuple):
         for index, one in enumerate(value):
-            yield from hidden_in(one, (*path, index))
+            if type(one) not in _PLAIN:
+                yield from hidden_in(one, (*path, index))
 
 
 def with_hidden(value: object, change: Callable[[Path, Hidden], object], path: Path = ()) -> object:

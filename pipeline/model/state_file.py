@@ -19,13 +19,18 @@ _ENTITY_KEYS = {"kind", "id", "name", "created_at", "body", "secrets"}
 
 
 def state_file(state: GatewayState, environment: str) -> str:
+    """The document's text."""
+    return json.dumps(state_document(state, environment), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def state_document(state: GatewayState, environment: str) -> dict[str, object]:
     """The document. Where a secret belongs stands null, and `secrets` says which variable has it."""
     named = named_secrets(state)
     by_entity: dict[tuple[str, str], list[dict[str, object]]] = {}
     for one in named:
         listed = by_entity.setdefault((one.entity.kind, one.entity.id), [])
         listed.append({"path": list(one.path), "variable": one.variable})
-    document = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "gateway": {"product": state.identity.product, "version": state.identity.version},
         "environment": environment,
@@ -33,7 +38,6 @@ def state_file(state: GatewayState, environment: str) -> str:
         "excluded": [{"kind": one.kind, "count": one.count, "reason": one.reason} for one in state.excluded],
         "entities": [_written(entity, by_entity.get((entity.kind, entity.id), [])) for entity in state.entities],
     }
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _written(entity: Entity, secrets: list[dict[str, object]]) -> dict[str, object]:
