@@ -66,7 +66,7 @@ def restore(
         "environment": ENVIRONMENT,
         "output": "the folder (default: bootstrap/<environment>)",
         "host": "run the folder's scripts on USER@HOST over SSH, again for several; compare what then runs",
-        "host-key": "with --host: [HOST=]SHA256:… that it has to show, again for several (default: known_hosts decides)",
+        "host-key": "with --host: [HOST=]SHA256:… that it has to show, for several again (default: known_hosts)",
         "again": "with --host: run finished steps, too",
         "jobs": "with --host: hosts worked on at once (default: 8)",
         "remap": "a YAML file: what another place calls by other names",
