@@ -82,10 +82,9 @@ class Environment:
         for network in self.engine.networks.list(names=[f"pipeline-{self.name}"]):
             network.remove()
         for image in self.engine.api.images():
-            names = [
-                name.split("@")[0].rsplit(":", 1)[0]
-                for name in (image["RepoTags"] or []) + (image["RepoDigests"] or [])
-            ]
+            # A registry has a port, and so a colon of its own.
+            names = [tag.rsplit(":", 1)[0] for tag in image["RepoTags"] or ()]
+            names += [digest.split("@")[0] for digest in image["RepoDigests"] or ()]
             if any(name.removeprefix(f"{name.split('/')[0]}/estate/") in SERVICES for name in names):
                 with contextlib.suppress(docker.errors.APIError):
                     self.engine.api.remove_image(image["Id"], force=True)
