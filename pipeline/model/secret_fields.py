@@ -132,6 +132,8 @@ def hidden_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Hidden]]:
 
 def with_hidden(value: object, change: Callable[[Path, Hidden], object], path: Path = ()) -> object:
     """The value with each secret and variable replaced by what `change` makes of it; plain JSON types otherwise."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Secret | Variable):
         return change(path, value)
     if isinstance(value, Mapping):

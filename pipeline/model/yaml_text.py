@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z_/-]*")
 _WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf")
+_SCALARS = frozenset((str, int, float, bool, type(None)))
 # YAML looks no further than 1024 characters for the colon after a key.
 _LONGEST_KEY = 1000
 _ESCAPED = re.compile("[^ !#-\\[\\]-~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -42,7 +43,9 @@ def _mapping(value: Mapping[str, object], indent: str) -> Iterator[str]:
 
 def _entry(head: str, value: object, indent: str) -> Iterator[str]:
     """A key with its value. Items of a list stand as deep as the key, fields of a mapping deeper."""
-    if isinstance(value, Raw):
+    if type(value) in _SCALARS:
+        yield f"{head} {_scalar(value)}"
+    elif isinstance(value, Raw):
         yield f"{head} {'|' if value.clip else '|-'}"
         yield f"{indent}  {value.replace('INDENT', str(len(indent) + 2))}"
     elif isinstance(value, Mapping) and value:
