@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 STACKS, ROUTES, RELEASES = 10_000, 5_000, 4
-REMOVED, ONE_BY_ONE, STOP_SECONDS = 200, 12, 2.0
+REMOVED = int(os.environ.get("REMOVED", "200"))
+ONE_BY_ONE, STOP_SECONDS = 8, 2.0
 RATE = int(os.environ.get("RATE", "100"))
 RELEASED = int(os.environ.get("RELEASES", "20"))
 LABELS = ("environment", "stack", "service", "branch", "version", "commit", "compose-service")
@@ -262,7 +263,7 @@ def _old_stacks(environment: Environment, count: int) -> tuple[FoundContainer, .
     client = open_engine(EngineAddress())
     platform = DockerPlatform(client, EngineAddress(), environment.name, RegistryAddress())
     image_id = environment.containers()[0].image.id
-    stops = f"trap 'sleep {STOP_SECONDS}; exit 0' TERM; while :; do sleep 0.1; done"
+    stops = f"trap 'sleep {STOP_SECONDS}; exit 0' TERM; sleep 100000 & wait"
     for number in range(count):
         name = f"hello-old-{number:08x}"
         service = StackService(
