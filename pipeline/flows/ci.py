@@ -7,20 +7,17 @@ from dataclasses import dataclass
 
 from pipeline.errors import BadInput, PipelineError, Refused
 from pipeline.flows.deploy import plan
-from pipeline.gateways.base import Gateway
+from pipeline.gateways.base import Custody, Gateway
 from pipeline.model.ci import REVIEW, family
 from pipeline.model.ci_rules import Finding, check
 from pipeline.model.ci_schema import fits_schema
 from pipeline.model.ci_yaml import expand, parse_ci
 from pipeline.model.clock import Clock, Deadline
-from pipeline.model.dialect import Dialect
-from pipeline.model.plan import Change, Verb
-from pipeline.model.route import FoundRoute, tag_word
+from pipeline.model.route import tag_word
 from pipeline.model.stack import FoundStack, Stack
 from pipeline.platforms.base import Platform
 
 _POLL_SECONDS = 0.5
-_KINDS = {Dialect.SERVICES: ("routes", "services"), Dialect.APIS: ("apis",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +74,9 @@ def await_engine(
         deadline.pause(_POLL_SECONDS)
 
 
-def stop_review(environment: str, platform: Platform, gateway: Gateway, tell: Callable[[str], None]) -> bool:
+def stop_review(
+    environment: str, platform: Platform, gateway: Gateway, custody: Custody, tell: Callable[[str], None]
+) -> bool:
     """Removes a review's routes, then its stacks; volumes stay. Gives whether there was anything; a second call finds
     nothing. Refused for an environment that is none."""
     if family(environment) != REVIEW or environment == REVIEW:
@@ -86,33 +85,14 @@ def stop_review(environment: str, platform: Platform, gateway: Gateway, tell: Ca
             hint="Name one: -e review/<branch>. `invoke prune` removes what an environment no longer needs.",
         )
     routes = [route for route in gateway.routes() if route.owner.environment == tag_word(environment)]
-    changes = [change for route in routes for change in _removals(route, gateway.identity().dialect)]
-    for change in changes:
-        tell(str(change))
-    gateway.apply(changes)
+    for route in routes:
+        tell(f"removing the route {route.label}")
+        gateway.apply(custody.plan_removal(route))
     stacks = platform.stacks()
     for stack in stacks:
         tell(f"removing {stack.name}")
         platform.remove(stack.containers)
-    return bool(changes or stacks)
-
-
-def _removals(route: FoundRoute, dialect: Dialect) -> list[Change]:
-    """The route, and the Kong service that is its own."""
-    before = {"paths": list(route.paths), "hosts": list(route.hosts)}
-    ids = {"routes": route.id, "apis": route.id, "services": ""}
-    return [
-        Change(
-            verb=Verb.DELETE,
-            kind=kind,
-            key=route.name,
-            before=before,
-            after={},
-            reason="its review ends",
-            id=ids[kind],
-        )
-        for kind in _KINDS[dialect]
-    ]
+    return bool(routes or stacks)
 
 
 def file_of_lint(findings: Sequence[Finding], file: str) -> BadInput:

@@ -83,7 +83,7 @@ def stop(environment: str | None) -> int:
     session = open_session((), environment)
     name = session.require_environment()
     tell = session.console.teller(name)
-    if not flow.stop_review(name, session.platform, session.gateway, tell):
+    if not flow.stop_review(name, session.platform, session.gateway, session.custody, tell):
         tell("there is nothing of it")
     return 0
 

@@ -7,6 +7,7 @@ import pytest
 from pipeline.errors import BadInput, Refused, Unreachable
 from pipeline.flows.ci import Service, await_engine, changed, stop_review
 from pipeline.gateways.memory import MemoryGateway
+from pipeline.gateways.memory_custody import MemoryCustody
 from pipeline.model.route import Route
 from pipeline.model.secret import Secret
 from pipeline.platforms.memory import MemoryEngine, MemoryPlatform
@@ -90,15 +91,16 @@ def test_a_review_is_taken_down_and_the_others_stay() -> None:
         gateway.apply(gateway.plan(review(environment)))
     platform.start(make(), {"TOKEN": Secret("t")})
 
-    was_there = stop_review("review/mine", platform, gateway, lambda line: None)
+    was_there = stop_review("review/mine", platform, gateway, MemoryCustody(gateway), lambda line: None)
 
     assert was_there
     assert [route.name for route in gateway.routes()] == ["cities.review.yours"]
     assert platform.stacks() == ()
-    assert not stop_review("review/mine", platform, gateway, lambda line: None)
+    assert not stop_review("review/mine", platform, gateway, MemoryCustody(gateway), lambda line: None)
 
 
 @pytest.mark.parametrize("environment", ["stage", "production", "review"])
 def test_nothing_but_a_review_is_taken_down(environment: str) -> None:
+    gateway = MemoryGateway()
     with pytest.raises(Refused, match="is not a review"):
-        stop_review(environment, memory_platform(), MemoryGateway(), lambda line: None)
+        stop_review(environment, memory_platform(), gateway, MemoryCustody(gateway), lambda line: None)
