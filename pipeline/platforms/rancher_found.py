@@ -57,6 +57,9 @@ def found_stack(
         commit=marks.commit,
         version=marks.version,
         sameness=marks.sameness,
+        subject=marks.subject,
+        author=marks.author,
+        pinned=any(launch.marks.keep != "false" for service in live for _, launch in service.launches),
         containers=tuple(sorted(found, key=lambda one: (one.name, one.created))),
     )
 
@@ -97,6 +100,7 @@ def _container(service: ServiceRow, launch: str, row: ContainerRow) -> FoundCont
         name=row.name or row.id,
         compose_service=launch,
         image=(row.image_uuid or "").removeprefix("docker:"),
+        image_name=(row.image_uuid or "").removeprefix("docker:"),
         state=_state(service, row, once=once),
         created=row.created,
         digest=row.marks.definition,
@@ -115,6 +119,7 @@ def _missing(stack: StackRow, service: ServiceRow, config: Launch, place: Place)
         name=f"{stack.name}-{middle}-{place.number}",
         compose_service=place.launch,
         image=(config.image_uuid or "").removeprefix("docker:"),
+        image_name=(config.image_uuid or "").removeprefix("docker:"),
         # A service that was just created is inactive for a moment; one that was stopped keeps its containers.
         state="starting",
         created=service.created,

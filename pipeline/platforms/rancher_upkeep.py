@@ -111,8 +111,8 @@ def _stranger(row: StackRow, services: Iterable[ServiceRow]) -> FoundStack:
     states = {service.id: _state(service) for service in services}
     found = found_stack(row, services, (), "")
     containers = (replace(one, state=states[one.id.partition("/")[0]]) for one in found.containers)
-    names = (replace(one, image_name=one.image) for one in containers)
-    return replace(found, service="", branch="", commit="", version="", sameness="", containers=tuple(names))
+    nobody = {"service": "", "branch": "", "commit": "", "version": "", "sameness": "", "subject": "", "author": ""}
+    return replace(found, containers=tuple(containers), **nobody)  # type: ignore[arg-type]  # each is a text
 
 
 def _state(service: ServiceRow) -> State:

@@ -89,7 +89,7 @@ def fitted(wanted: Stack, environment: str, image: str) -> Stack:
     definition = msgspec.structs.replace(wanted.definition, services=services)
     facts = {"service": wanted.service, "environment": environment, "stack": wanted.name, "branch": wanted.branch}
     facts |= {"commit": wanted.commit, "version": wanted.version, "sameness": wanted.sameness}
-    facts |= {"definition": definition.digest()}
+    facts |= {"definition": definition.digest(), "subject": "Begin", "author": "Test"}
     labels = {f"{LABEL}{name}": text for name, text in facts.items()}
     from dataclasses import replace
 

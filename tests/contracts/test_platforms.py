@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.edge.clock import SystemClock
 from pipeline.errors import Failed, Refused
+from pipeline.model.image import PIN_LABEL
 from pipeline.model.interpolate import secret_mark
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundStack, Mount, Port, Stack
@@ -77,11 +78,20 @@ def test_a_stack_is_started_and_found_with_all_that_its_labels_say(scene: Scene)
     (found,) = platform.stacks()
     assert (found.name, found.service, found.environment) == (NAME, "cities", scene.environment)
     assert (found.branch, found.commit, found.version) == ("master", "1" * 40, "00000001")
-    assert (found.sameness, found.state) == ("same", "running")
+    assert (found.sameness, found.subject, found.author) == ("same", "Begin", "Test")
+    assert (found.state, found.pinned) == ("running", False)
     assert services(found) == ["app", "proxy"]
     assert {container.digest for container in found.containers} == {wanted.definition.digest()}
     assert {container.image for container in found.containers} == {wanted.definition.services[0].image}
     assert abs(found.created - scene.clock.now()) < 60
+
+
+def test_a_label_of_one_service_pins_the_stack(scene: Scene) -> None:
+    platform = scene.platform()
+
+    platform.start(scene.fitted(stack(service(), service("proxy", labels={PIN_LABEL: "true"}))), {})
+
+    assert [found.pinned for found in platform.stacks()] == [True]
 
 
 def test_starting_twice_changes_nothing(scene: Scene) -> None:
