@@ -113,7 +113,8 @@ def loopback_port(name: str, url: str, default: int) -> int:
     if parts.hostname not in ("127.0.0.1", "localhost"):
         raise BadInput(
             f"{name} is {url!r}, and the lab only listens on this machine",
-            hint=f"The lab is for environments like local: give it http://127.0.0.1:{default}.",
+            hint=f"The lab is for environments like local: give it http://127.0.0.1:{default}, in invoke.yaml or its "
+            "variable (KONG_ADMIN_URL, KONG_PROXY_URL, RANCHER_URL).",
         )
     return parts.port or 80
 

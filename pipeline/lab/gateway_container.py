@@ -80,8 +80,12 @@ class LabGateway:
     def last_words(self) -> str:
         return self._container.last_words()
 
-    def _payload(self, image: str, network: str, resolvers: list[str]) -> Mapping[str, Any]:
-        ports = {
+    def require_here(self) -> None:
+        """Raises BadInput for addresses that are none of this machine's."""
+        self._ports()
+
+    def _ports(self) -> dict[str, list[dict[str, str]]]:
+        return {
             f"{inside}/tcp": [
                 {
                     "HostIp": "127.0.0.1",
@@ -90,6 +94,9 @@ class LabGateway:
             ]
             for name, inside in _INSIDE.items()
         }
+
+    def _payload(self, image: str, network: str, resolvers: list[str]) -> Mapping[str, Any]:
+        ports = self._ports()
         return {
             "Image": image,
             "Cmd": [

@@ -22,6 +22,7 @@ def up(environment: str | None, *, rancher: bool) -> int:
     session = open_session((), environment)
     name = session.require_environment()
     tell = session.console.teller("lab")
+    session.lab.require_here()
     image = lab_image(session)
     if rancher:
         started = session.lab_rancher.up(image)
