@@ -133,14 +133,18 @@ class Definition(_Part, frozen=True, kw_only=True):
     upstream_port: int = 80
 
     def text(self) -> str:
-        """As JSON, secrets by name: the same definition gives the same text, another one another. What records keep."""
+        """As JSON, secrets by name: the same definition gives the same text, another one another. What records keep;
+        read again, it gives the same text."""
         services = tuple(
             msgspec.structs.replace(
                 service, environment={name: as_written(text) for name, text in service.environment.items()}
             )
             for service in self.services
         )
-        return msgspec.json.encode(msgspec.structs.replace(self, services=services), order="deterministic").decode()
+        written = msgspec.json.encode(msgspec.structs.replace(self, services=services))
+        # A default is left out where it is the very same object; of words out of a few, reading makes it that.
+        again = msgspec.json.decode(written, type=Definition)
+        return msgspec.json.encode(again, order="deterministic").decode()
 
     def digest(self) -> str:
         return hashlib.sha256(self.text().encode()).hexdigest()

@@ -143,6 +143,7 @@ def test_releases_are_told_put_away_pruned_and_rolled_back(estate: Estate) -> No
     assert stopped.code == 0, stopped
     assert (told[one]["state"], told[two]["previous"], told[three]["serves"]) == ("stopped", True, [estate.uri])
     assert back.code == 0, back
+    assert "its containers are stopped: they are started" in back.err, back
     assert estate.ask()[1]["says"] == "one"
     pruned = estate.invoke("prune", "--now", "--keep", "1", "--yes")
     assert pruned.code == 0, pruned

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from pipeline.errors import Failed
 from pipeline.model.manifest import Upstream
-from pipeline.model.stack import FoundContainer, FoundStack, State
+from pipeline.model.stack import (
+    Definition,
+    FoundContainer,
+    FoundStack,
+    Port,
+    RancherHealth,
+    RancherPart,
+    StackService,
+    State,
+)
 from pipeline.model.upstream import upstream_url
 
 DONE = FoundContainer(
@@ -95,3 +105,18 @@ def test_a_port_that_is_not_published_is_said() -> None:
         upstream_url(stack(container()), Upstream(), published=True, host="h")
 
     assert 'ports: ["80"]' in failed.value.hint
+
+
+def test_a_definition_that_was_recorded_is_the_same_when_it_is_read_again() -> None:
+    """Words as a file brings them: equal to a default, and not the very same object."""
+    recreate, tcp = "".join(["re", "create"]), "".join(["t", "cp"])
+    health = RancherHealth(port=80, interval=2000, strategy=recreate)  # type: ignore[arg-type]  # one of the words
+    port = Port(container=80, protocol=tcp)  # type: ignore[arg-type]  # one of the words
+    one = StackService(name="app", image="sha256:1", ports=(port,), rancher=RancherPart(health=health))
+    definition = Definition(services=(one,))
+
+    read = msgspec.json.decode(definition.text(), type=Definition)
+
+    assert read == definition
+    assert read.text() == definition.text()
+    assert read.digest() == definition.digest()
