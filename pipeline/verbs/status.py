@@ -83,7 +83,9 @@ def _lines(document: dict[str, Any]) -> list[str]:
         )
         for entry in document["stacks"]
     ]
-    lines = table(_HEAD, rows) if rows else [f"nothing is deployed in {document['environment']}"]
+    unread = "platform" in {one["source"] for one in document["missing"]}
+    nothing = "what runs in {} is not known" if unread else "nothing is deployed in {}"
+    lines = table(_HEAD, rows) if rows else [nothing.format(document["environment"])]
     lines += [f"{one['service']} lies: {one['answered']}" for one in document["stacks"] if one["answers"] is False]
     lines += [
         f"{', '.join(route['paths'])} leads to {route['upstream'] or 'nowhere'}, which is no stack that runs here"

@@ -156,7 +156,7 @@ def test_status_and_logs_tell_of_the_stack_that_serves(estate: Estate) -> None:
     assert "nothing is deployed" in nothing.out
     assert estate.stack in table.out
     found = json.loads(document.out)
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     assert [(one["stack"], one["state"], one["serves"]) for one in found["stacks"]] == [
         (estate.stack, "healthy", [estate.uri])
     ]
