@@ -345,11 +345,18 @@ def test_a_file_that_vanishes_while_it_is_sent_stops_the_build(site: Site) -> No
     with (site.folder / "a").open("wb") as file:
         file.truncate(1 << 28)
     (site.folder / "b").write_text("x")
-    threading.Timer(0.1, (site.folder / "b").unlink).start()
     before = nameless(site.client)
+    context = read_context(str(site.folder), "", key="test")
+    dockerfile = parse_dockerfile(context.dockerfile_text, file=context.dockerfile_path)
+
+    def losing() -> Iterator[bytes]:
+        for number, chunk in enumerate(pack(context)):
+            if number == 0:
+                (site.folder / "b").unlink()
+            yield chunk
 
     with pytest.raises(BadInput, match=r"b' cannot be read into the build context"):
-        site.build()
+        site.buildkit.build(site.job, losing(), dockerfile, site.log.append)
 
     assert nameless(site.client) <= before
 
