@@ -121,7 +121,7 @@ def _mount(mount: Mount, words: Words) -> Mount:
 
 def _entity(entity: Entity, words: Words) -> Entity:
     body = words.anywhere(entity.body)
-    return replace(entity, body=body, name=words.text(entity.name)) if isinstance(body, dict) else entity
+    return msgspec.structs.replace(entity, body=body, name=words.text(entity.name)) if isinstance(body, dict) else entity
 
 
 def _refuse_equal_routes(old: GatewayState, new: GatewayState) -> None:
@@ -195,7 +195,7 @@ def _tagged(entity: Entity, tags: Mapping[str, str]) -> Entity:
     found = entity.body.get("tags")
     if not isinstance(found, list):
         return entity
-    return replace(entity, body={**entity.body, "tags": [tags.get(tag, tag) for tag in found]})
+    return msgspec.structs.replace(entity, body={**entity.body, "tags": [tags.get(tag, tag) for tag in found]})
 
 
 def _lab(lab: LabPart, environment: str, old: str, new: str) -> LabPart:
