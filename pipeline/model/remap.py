@@ -121,7 +121,9 @@ def _mount(mount: Mount, words: Words) -> Mount:
 
 def _entity(entity: Entity, words: Words) -> Entity:
     body = words.anywhere(entity.body)
-    return msgspec.structs.replace(entity, body=body, name=words.text(entity.name)) if isinstance(body, dict) else entity
+    return (
+        msgspec.structs.replace(entity, body=body, name=words.text(entity.name)) if isinstance(body, dict) else entity
+    )
 
 
 def _refuse_equal_routes(old: GatewayState, new: GatewayState) -> None:
