@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
@@ -24,6 +27,7 @@ def open_engine(address: EngineAddress) -> APIClient:
 
     The client trusts exactly the CA of `cert_path`: REQUESTS_CA_BUNDLE, which many CI images set, would win over it.
     """
+    _load_docker()
     import docker
 
     class Client(docker.APIClient):
@@ -46,6 +50,23 @@ def open_engine(address: EngineAddress) -> APIClient:
         if not address.host:
             return Docker.from_env(timeout=ENGINE_TIMEOUT, version="auto").api
         return Client(base_url=address.host, tls=_tls(address), timeout=ENGINE_TIMEOUT, version="auto")
+
+
+class _Later(ModuleType):
+    """A module that is loaded when something of it is wanted."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self.__name__), name)
+
+
+def _load_docker() -> None:
+    """docker-py loads paramiko wherever that is installed, as long as itself, and wants it for ssh:// alone."""
+    if "docker" not in sys.modules and "paramiko" not in sys.modules:
+        sys.modules["paramiko"] = _Later("paramiko")
+        try:
+            import_module("docker")
+        finally:
+            del sys.modules["paramiko"]
 
 
 class EngineClients:
