@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pipeline.model.inventory import Carried, FoundVolume, Inventory
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack
-from pipeline.model.surroundings import FoundImage, Surroundings
+
+if TYPE_CHECKING:
+    from pipeline.model.inventory import Carried, FoundVolume, Inventory
+    from pipeline.model.surroundings import FoundImage, Surroundings
 
 
 class Platform(Protocol):
