@@ -128,9 +128,10 @@ def test_a_stack_that_is_not_well_explains_itself(scene: Scene) -> None:
 
     platform.start(scene.fitted(stack(service(health=unhealthy()))), {})
 
+    # A Rancher makes such a container anew, again and again: it is starting in between.
     wait_for(lambda: state(platform) == "unhealthy")
-    assert [found.state for found in platform.stacks()] == ["unhealthy"]
-    assert "unhealthy" in " ".join(platform.explain(NAME))
+    wait_for(lambda: [found.state for found in platform.stacks()] == ["unhealthy"])
+    wait_for(lambda: "unhealthy" in " ".join(platform.explain(NAME)))
 
 
 def test_a_container_that_exits_is_stopped_with_its_code(scene: Scene) -> None:
