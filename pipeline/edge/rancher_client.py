@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -18,6 +17,7 @@ import msgspec
 from pipeline.edge.answers import Answer
 from pipeline.edge.connection import Connection
 from pipeline.edge.http import Access, Limits, Lost, NeverSent, Untrusted
+from pipeline.edge.json_api import Patience
 from pipeline.edge.rancher_answers import RancherAnswered, Unanswered, refusal
 from pipeline.errors import Failed, Unreachable
 from pipeline.model.address import RancherAddress
@@ -29,18 +29,11 @@ Row = TypeVar("Row")
 PAGE = 3000
 _BUSY = (502, 503, 504)
 _REPEATABLE = ("GET", "PUT", "DELETE")
-_FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RancherPatience:
-    """Seconds: for a connection, for a silence of the server, for a request with its repetitions; and how many."""
-
-    connect: float = 5.0
-    read: float = 60.0
-    total: float = 90.0
-    tries: int = 6
+# A Rancher with thousands of stacks takes its time over a page.
+_PATIENCE = Patience(read=60.0, total=90.0, tries=6)
 
 
 class RancherClient:
@@ -50,13 +43,13 @@ class RancherClient:
     the server cannot have acted; Unanswered is raised for a POST that may have been done.
     """
 
-    def __init__(self, address: RancherAddress, *, clock: Clock, patience: RancherPatience | None = None) -> None:
+    def __init__(self, address: RancherAddress, *, clock: Clock, patience: Patience | None = None) -> None:
         self.address = address
         self.project = ""
         self.url = address.url
         self._access = access_of(address)
         self._clock = clock
-        self._patience = patience or RancherPatience()
+        self._patience = patience or _PATIENCE
         self._free: list[Connection] = []
         self._date = ""
 
@@ -144,7 +137,7 @@ class RancherClient:
         deadline = Deadline(self._clock, self._patience.total)
         target = f"{path}?{urlencode(query)}" if query else path
         content = None if body is None else msgspec.json.encode(body, enc_hook=_revealed)
-        pause = _FIRST_PAUSE
+        pause = self._patience.first_pause
         for left in range(self._patience.tries - 1, -1, -1):
             try:
                 answer = self._once(method, target, content, deadline)

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.edge.json_api import Patience
 from pipeline.edge.rancher_answers import RancherAnswered
-from pipeline.edge.rancher_client import RancherClient, RancherPatience
+from pipeline.edge.rancher_client import RancherClient
 from pipeline.edge.rancher_project import open_rancher
 from pipeline.edge.rancher_stream import EventStream, StreamEnded
 from pipeline.errors import BadInput, Failed, PipelineError, Unreachable
@@ -96,7 +97,7 @@ def opened(url: str, **fields: str) -> RancherClient:
 
 
 def asked(url: str) -> RancherClient:
-    client = RancherClient(address(url), clock=SteppingClock(), patience=RancherPatience(tries=2))
+    client = RancherClient(address(url), clock=SteppingClock(), patience=Patience(tries=2))
     client.project = "1a5"
     return client
 
