@@ -57,7 +57,9 @@ def lint(file: str) -> int:
 
     def read(name: str) -> str:
         path = session.root / name.lstrip("/")
-        text = read_file(path, hint="An include: local names a file of the repository, from its root.")
+        written = "`invoke ci.template` writes one; --file names another."
+        included = "An include: local names a file of the repository, from its root."
+        text = read_file(path, hint=written if name == file else included)
         return text.decode("utf-8", "replace")
 
     findings = flow.lint(read(file), file=file, read=read, schema=gitlab_schema())

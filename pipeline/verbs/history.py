@@ -18,8 +18,10 @@ def history(services: Sequence[str], environment: str | None, *, json: bool, jq:
     """Newest first. Stacks that were pruned are in it: records outlive them."""
     session = open_session(tuple(services), environment)
     name = session.require_environment()
-    document = history_document(name, session.records.all(), session.choice.services)
-    print_document(session, document, _lines(document), json=json, jq=jq)
+    chosen = session.choice.services
+    document = history_document(name, session.records.all(), chosen)
+    whose = f" to {', '.join(chosen)}" if chosen else ""
+    print_document(session, document, _lines(document) or [f"nothing was done{whose} in {name}"], json=json, jq=jq)
     return 0
 
 
@@ -38,4 +40,4 @@ def _lines(document: dict[str, Any]) -> list[str]:
         )
         for one in document["records"]
     ]
-    return table(_HEAD, rows) if rows else [f"nothing was done in {document['environment']} yet"]
+    return table(_HEAD, rows) if rows else []
