@@ -14,7 +14,8 @@ from pipeline.model.secret import Secret
 from pipeline.model.stack import UNKNOWN_EXIT, Definition, FoundContainer, FoundStack, Stack
 from pipeline.platforms.base import Platform
 
-_POLL_SECONDS = 0.2
+_SHORTEST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.05, 0.25
+_POLL_SHARE = 0.05
 _STABLE_SECONDS = 2.0
 _TOO_MANY_RESTARTS = 3
 _LOG_LINES = 30
@@ -195,7 +196,12 @@ def wait_until_ready(
         if why != told:
             tell(f"waiting for {why}")
             told = why
-        deadline.pause(_POLL_SECONDS)
+        deadline.pause(_poll_seconds(deadline.seconds - deadline.left))
+
+
+def _poll_seconds(waited: float) -> float:
+    """A share of what was waited already: what starts in a second is not kept waiting for long by its being asked."""
+    return min(_LONGEST_POLL_SECONDS, max(_SHORTEST_POLL_SECONDS, waited * _POLL_SHARE))
 
 
 def _awaited(container: FoundContainer) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z_/-]*")
 _WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf")
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 # YAML looks no further than 1024 characters for the colon after a key.
 _LONGEST_KEY = 1000
-_ESCAPED = re.compile("[^ !#-\\[\\]-~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_ESCAPED = "[^ !#-\\[\\]-~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -91,7 +92,13 @@ def _text(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
     # decK renders `${{ … }}` before it reads the YAML; \x24 is a dollar sign to YAML alone.
-    return '"' + _ESCAPED.sub(_escape, text).replace("${{", "\\x24{{") + '"'
+    return '"' + _escaped().sub(_escape, text).replace("${{", "\\x24{{") + '"'
+
+
+@cache
+def _escaped() -> re.Pattern[str]:
+    """Compiled when it is first used: a set of so many characters takes milliseconds."""
+    return re.compile(_ESCAPED)
 
 
 def _escape(found: re.Match[str]) -> str:
