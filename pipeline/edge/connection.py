@@ -6,20 +6,41 @@ of them.
 
 from __future__ import annotations
 
+import io
 import select
 import socket
 import ssl
+import struct
 from base64 import b64encode
 from time import monotonic
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from pipeline.edge.answers import Answer, Garbled, read_answer
 from pipeline.edge.http import Access, Limits, Lost, NeverSent, Silent, header_value, require_files
 from pipeline.edge.tls import tls_context, tls_failure
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 # Seconds in which a server that keeps connections does not let go of one.
 _FRESH = 0.1
+
+
+class _Received(io.RawIOBase):
+    """What comes by a socket; a time that the kernel kept ends as one of Python's own."""
+
+    def __init__(self, open_socket: socket.socket) -> None:
+        self._socket = open_socket
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        try:
+            return self._socket.recv_into(buffer)
+        except BlockingIOError as error:
+            raise TimeoutError("timed out") from error
 
 
 class Connection:
@@ -41,6 +62,7 @@ class Connection:
         self._socket: socket.socket | None = None
         self._stream: BinaryIO | None = None
         self._used = 0.0
+        self._silence = 0.0
 
     def exchange(self, method: str, target: str, body: bytes | None, limits: Limits) -> Answer:
         """One request and its answer, read before its end however slowly it drips. Raises Lost. `target` is the path
@@ -49,14 +71,14 @@ class Connection:
         head = f"{method} {self._base}{target} HTTP/1.1\r\n".encode("ascii")
         try:
             open_socket = self._opened(method, limits)
-            open_socket.settimeout(limits.silence)
+            self._wait_at_most(open_socket, limits.silence)
             self._used = monotonic()
             open_socket.sendall(b"".join((head, self._head, length, b"\r\n", body or b"")))
             return self._received(method, limits)
         except Lost:
             self.close()
             raise
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             self.close()
             raise Silent(f"silent for {limits.silence:.3g} s") from error
         except (OSError, Garbled, ValueError) as error:
@@ -82,7 +104,8 @@ class Connection:
             self.close()
         if self._socket is None:
             self._socket = self._connected(limits)
-            self._stream = self._socket.makefile("rb")
+            self._stream = io.BufferedReader(_Received(self._socket))
+            self._silence = 0.0
         return self._socket
 
     def _connected(self, limits: Limits) -> socket.socket:
@@ -100,6 +123,20 @@ class Connection:
         except BaseException:
             plain.close()
             raise
+
+    def _wait_at_most(self, open_socket: socket.socket, seconds: float) -> None:
+        """Without TLS the kernel keeps the time: Python's own time-outs look at the socket before each use of it, and
+        the threads of a restore would wait for each other twice as often."""
+        if seconds == self._silence:
+            return
+        if isinstance(open_socket, ssl.SSLSocket):
+            open_socket.settimeout(seconds)
+        else:
+            open_socket.settimeout(None)
+            limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+            for one in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                open_socket.setsockopt(socket.SOL_SOCKET, one, limit)
+        self._silence = seconds
 
     def _received(self, method: str, limits: Limits) -> Answer:
         def go_on() -> None:

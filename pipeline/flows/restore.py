@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -151,6 +152,13 @@ def _refuse_what_cannot_be(plan: RestorePlan, manner: Manner) -> None:
         )
 
 
+def _next(waiting: deque[Step]) -> Step | None:
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
+
+
 @dataclass(slots=True, kw_only=True)
 class _Run:
     """The steps as they end. Several threads work on it."""
@@ -164,13 +172,28 @@ class _Run:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def each(self, steps: Iterable[Step], do: Callable[[Step], None]) -> None:
-        """Waits for those that were begun, also when it is interrupted."""
+        """Waits for those that were begun, also when it is interrupted. Each thread takes the next step by itself: a
+        future for every step would cost as much as its request."""
+        waiting = deque(steps)
+
+        def end() -> None:
+            self.stop.set()
+            waiting.clear()
+
+        def take() -> None:
+            try:
+                while (step := _next(waiting)) is not None:
+                    do(step)
+            except BaseException:
+                end()
+                raise
+
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="restore") as pool:
             try:
-                list(pool.map(do, steps))
+                for worker in [pool.submit(take) for _ in range(min(CONCURRENCY, len(waiting)))]:
+                    worker.result()
             except BaseException:
-                self.stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
+                end()
                 raise
 
     def one(self, step: Step) -> None:

@@ -257,7 +257,7 @@ def test_a_stack_that_goes_down_and_comes_up_begins_its_two_seconds_anew(scene: 
         calls[0] += doing.startswith("observe")
         for one in scene.engine.containers.values():
             if one.stack.name == NEW:
-                one.status = "created" if 5 <= calls[0] < 10 else "running"
+                one.status = "created" if 20 <= calls[0] < 30 else "running"
 
     scene.engine.before = before
 
