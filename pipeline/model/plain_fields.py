@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_MAY_HOLD_TEXT = (str, dict, list)
 _ACCESS = ("allow", "deny", "whitelist", "blacklist")
 _ADMITS = ("anonymous", "realm")
 # By the schemas in Kong's source, 0.14 to 3.x. A field that is not named here is judged by the server's own schema.
@@ -26,9 +27,13 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
 
 def wants_schema(name: str, config: object) -> bool:
     """Whether a plugin's configuration holds a text of which only the server's schema says if it is secret."""
+    if not isinstance(config, dict):
+        return False
     plain = _PLAIN.get(name, ())
-    fields = config.items() if isinstance(config, dict) else ()
-    return any(_has_text(value) for key, value in fields if key not in plain)
+    for key, value in config.items():
+        if value and isinstance(value, _MAY_HOLD_TEXT) and key not in plain and _has_text(value):
+            return True
+    return False
 
 
 def _has_text(value: object) -> bool:

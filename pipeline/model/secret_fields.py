@@ -25,7 +25,7 @@ _SECRET_NAME = re.compile(
 )
 _REFERENCE = re.compile(r"\{vault://.*\}", re.DOTALL)
 _OWNER_LENGTH = 40
-_NESTED = (dict, list)
+_NESTED = frozenset((dict, list))
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
@@ -73,6 +73,8 @@ def _searched(value: object, path: tuple[str, ...], marks: Marks) -> object:
     if not isinstance(value, dict):
         return value
     secret = _secret_names(path, tuple(value), marks)
+    if not secret and _NESTED.isdisjoint(map(type, value.values())):
+        return value
     changed: dict[str, object] = {}
     for key, one in value.items():
         if key in secret:

@@ -105,7 +105,7 @@ def upstream_of(service: Fields) -> str:
 
 def environments(services: Iterable[Fields]) -> tuple[str, ...]:
     """Those that the tags of services name."""
-    return environments_in(tags_of(service) for service in services)
+    return environments_in({tags_of(service) for service in services if service.get("tags")})
 
 
 def tags_of(found: Fields) -> tuple[str, ...]:

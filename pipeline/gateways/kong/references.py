@@ -15,7 +15,7 @@ def all_referred(kind: Kind, bodies: Iterable[Mapping[str, object]]) -> Iterator
     """What many entities of a kind refer to, together: kind and ids."""
     for name, other in kind.references.items():
         values = [value for body in bodies if (value := body.get(name))]
-        yield other, {str(value.get("id")) for value in values if isinstance(value, dict)}
+        yield other, set(map(str, [value.get("id") for value in values if isinstance(value, dict)]))
     for name, other in kind.lists.items():
         values = [value for body in bodies if (value := body.get(name))]
         yield other, {str(one) for ids in values if isinstance(ids, list) for one in ids}

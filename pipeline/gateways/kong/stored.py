@@ -22,7 +22,10 @@ def to_entities(kind: Kind, page: Iterable[dict[str, object]], marks: Mapping[st
     made = {}
     hides = bool(kind.secrets or kind.hides_secrets)
     for found in page:
-        name, key, created_at = name_of(found), str(found.pop("id")), found.pop("created_at", 0)
+        name = found.get("name")
+        if not name or not isinstance(name, str):
+            name = name_of(found)
+        key, created_at = str(found.pop("id")), found.pop("created_at", 0)
         found.pop("updated_at", None)
         for gone in kind.server_made:
             found.pop(gone, None)
