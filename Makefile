@@ -47,7 +47,7 @@ types: setup
 	.venv/bin/mypy
 
 bench: setup bases ## figures, as ratios in one run
-	@scripts/tools git curl sshd docker-registry gitlab-ci-local
+	@scripts/tools git curl busybox sshd docker-registry gitlab-ci-local
 	.venv/bin/python -m benchmarks
 
 lock: setup ## pin the requirements anew

@@ -158,7 +158,9 @@ class Estate:
     def command(self, *words: str) -> list[str]:
         verbs = ("deploy", "register", "release", "status", "logs", "lock", "dump", "doctor", "lab.up", "lab.down")
         verbs += ("history", "prune", "rollback", "adopt", "bootstrap")
-        line = [str(Path(sys.executable).parent / "invoke")]
+        # A repository with one service has no tasks.py, and `pipeline` is its `invoke`.
+        program = "invoke" if (self.folder / "tasks.py").exists() else "pipeline"
+        line = [str(Path(sys.executable).parent / program)]
         for word in words:
             line += [word, "-e", self.environment.name] if word in verbs else [word]
         return line

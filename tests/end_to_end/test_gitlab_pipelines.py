@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.model.ci_yaml import expand, parse_ci
 from tests.end_to_end.conftest import forget_routes
-from tests.end_to_end.estate import HELLO, Estate, Ran, ask
+from tests.end_to_end.estate import HELLO, Estate, Ran, ask, free_port
 from tests.end_to_end.gitlab_local import GitLab, Site, site
 
 pytestmark = pytest.mark.engine
@@ -81,6 +81,54 @@ def test_a_push_to_the_stage_branch_is_built_pushed_deployed_registered_and_serv
     assert "section_start:" in ran.err
     assert "secret" not in ran.err.replace("[secret]", "")
     assert "\x1b[3" not in ran.err
+
+
+@pytest.fixture
+def rancher(here: Site, tmp_path: Path) -> Iterator[str]:
+    """A lab Rancher of this environment, with real containers."""
+    url = f"http://127.0.0.1:{free_port()}"
+    lab = Estate(tmp_path / "rancher", here.environment)
+    ran = lab.invoke("lab.up", "--rancher", RANCHER_URL=url)
+    assert ran.code == 0, ran
+    yield url
+    stacks = ask(f"{url}/v2-beta/projects/1a5/stacks?limit=-1")[1]["data"]
+    for stack in stacks:
+        ask(f"{url}/v2-beta/projects/1a5/stacks/{stack['id']}", "DELETE")
+    # Not by lab.down: the gateway stays, because the tests after this one have it, too.
+    labels = ["pipeline.lab=rancher", f"pipeline.lab-environment={here.environment.name}"]
+    for container in here.environment.engine.containers.list(filters={"label": labels}):
+        container.remove(force=True, v=True)
+
+
+def test_the_same_pipeline_deploys_to_a_rancher(single: GitLab, here: Site, rancher: str) -> None:
+    ran = single.pipeline(RANCHER_URL=rancher, PLATFORM_DOCKER_HOST="")
+
+    assert ran.code == 0, str(ran)
+    estate = single.estate
+    assert passed(ran) == ["build", "deploy stage", "register stage"]
+    assert estate.ask(method="OPTIONS")[1] == {"stack": estate.stack, "version": estate.sha8, "branch": "master"}
+    services = ask(f"{rancher}/v2-beta/projects/1a5/services?kind=service&limit=-1")[1]["data"]
+    images = {one["name"]: one["launchConfig"]["imageUuid"] for one in services if one["kind"] == "service"}
+    assert images["proxy"].startswith(f"docker:{here.registry}/estate/hello@sha256:")
+    assert (single.artifacts("register stage") / "artifacts" / f"createKongApi.{estate.sha8}.sh").is_file()
+
+
+def test_a_click_rolls_back_and_a_schedule_prunes(single: GitLab, here: Site) -> None:
+    estate, verbs = single.estate, ("build", "deploy", "register")
+    stacks = []
+    for words in ("first", "second"):
+        estate.behave(words)
+        assert single.as_jobs(*verbs, HELLO_TOKEN="hunter2-hunter2").code == 0
+        stacks.append(estate.stack)
+
+    clicked = single.pipeline("rollback stage")
+    assert (clicked.code, passed(clicked)) == (0, ["rollback stage"]), str(clicked)
+    assert estate.ask(method="OPTIONS")[1]["stack"] == stacks[0]
+
+    pruned = single.pipeline(CI_PIPELINE_SOURCE="schedule", PIPELINE_SCHEDULE="prune")
+    assert (pruned.code, passed(pruned)) == (0, ["prune"]), str(pruned)
+    assert f"keep  {stacks[0]}" in pruned.out
+    assert here.environment.stacks() == set(stacks)
 
 
 def test_only_the_service_that_changed_has_jobs_in_the_child_pipeline(several: GitLab, here: Site) -> None:
