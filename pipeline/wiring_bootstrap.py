@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput
-from pipeline.model.address import EngineAddress, GatewayAddress
+from pipeline.model.address import LOOPBACK, EngineAddress, GatewayAddress, published_at
 from pipeline.model.clock import Clock
 from pipeline.model.image import is_docker_io
 from pipeline.settings import Settings
@@ -30,35 +30,52 @@ class BootstrapDrivers:
 
     @cached_property
     def exporter(self) -> Exporter:
-        return self.exporter_of(self._settings.environment)
-
-    def exporter_of(self, environment: str) -> Exporter:
-        """Of another environment on the same platform: a rehearsal's."""
-        from pipeline.platforms.docker_export import DockerExporter
-
+        """Of the environment itself."""
         self._require_engine()
-        address = self._settings.platform_engine
-        return DockerExporter(self._engine(address), address, environment)
+        return self._exporter(self._settings.platform_engine, self._settings.environment)
 
-    def platform_of(self, environment: str) -> Platform:
+    def rehearsed(self, environment: str) -> Exporter:
+        """Of a rehearsal: like all of it on the engine that builds here, which the scripts find as well."""
+        return self._exporter(self._settings.build_engine, environment)
+
+    def rehearsing(self, environment: str) -> Platform:
         from pipeline.platforms.docker import DockerPlatform
 
-        address = self._settings.platform_engine
+        address = self._settings.build_engine
         return DockerPlatform(self._engine(address), address, environment, self._settings.pulling)
 
     def stage(self, environment: str) -> Stage:
         from pipeline.platforms.docker_stage import DockerStage
 
         self._require_engine()
-        address = self._settings.platform_engine
+        address = self._settings.build_engine
         return DockerStage(self._engine(address), address, environment)
 
     def lab(self, environment: str, *, admin: str, proxy: str, kong_version: str) -> LabGateway:
+        """A rehearsal's gateway as a container."""
         from pipeline.lab.gateway_container import LabGateway
 
-        address = self._settings.platform_engine
-        engine = self._engine(address)
-        return LabGateway(engine, address, environment, admin=admin, proxy=proxy, kong_version=kong_version)
+        address = self._settings.build_engine
+        engine, elsewhere = self._engine(address), self.host != LOOPBACK
+        urls = {"admin": admin, "proxy": proxy}
+        return LabGateway(engine, address, environment, **urls, kong_version=kong_version, everywhere=elsewhere)
+
+    @property
+    def host(self) -> str:
+        """Where ports that the rehearsal's engine publishes are reached from here."""
+        return published_at(self._settings.build_engine)
+
+    def image(self, reference: str) -> str:
+        """The id of an image on the rehearsal's engine, pulled where it is missing."""
+        from pipeline.platforms.docker_image import ensure_image
+
+        address = self._settings.build_engine
+        return ensure_image(self._engine(address), address, self._settings.pulling, reference)
+
+    def _exporter(self, address: EngineAddress, environment: str) -> Exporter:
+        from pipeline.platforms.docker_export import DockerExporter
+
+        return DockerExporter(self._engine(address), address, environment)
 
     def gateway(self, environment: str, admin: str) -> Gateway:
         """A rehearsal's gateway."""

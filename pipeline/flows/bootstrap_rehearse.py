@@ -30,17 +30,19 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Where a rehearsal takes place: its environment's name, free ports for its gateway, how files get there and
-    scripts run there, and how it ends. `gateway` starts one where the scripts bring none; `sources` reads what was
-    built."""
+    """Where a rehearsal takes place: its environment's name, the host that publishes its ports, two free ones for its
+    gateway, how files get there and scripts run there, and how it ends. `gateway` starts one where the scripts bring
+    none, `login` is what opens the registry to them; `sources` reads what was built."""
 
     environment: str
+    host: str
     admin: int
     proxy: int
     keep: Keep
     write: Callable[[Mapping[str, str]], None]
     run: Callable[[str, Mapping[str, Secret | str]], Ran]
     gateway: Callable[[Written], None]
+    login: Callable[[Written], Mapping[str, Secret | str]]
     sources: Sources
     clearing: AbstractContextManager[object]
 
@@ -53,7 +55,12 @@ def rehearse(
 
     def stage(found: Remapped) -> Remapped:
         inventory, state = staged(
-            found.inventory, found.state, ground.environment, admin=ground.admin, proxy=ground.proxy
+            found.inventory,
+            found.state,
+            ground.environment,
+            admin=ground.admin,
+            proxy=ground.proxy,
+            host=ground.host,
         )
         return replace(found, inventory=inventory, state=state)
 
@@ -76,10 +83,11 @@ def rehearse(
 def _run(folder: Written, ground: Ground, clock: Clock) -> tuple[tuple[StepRun, ...], dict[str, Any]]:
     """The scripts in their order, up to the first that fails; and what the last one found."""
     places = {"KONG_ADMIN_URL": ground.admin, "KONG_PROXY_URL": ground.proxy}
-    variables: dict[str, Secret | str] = {name: f"http://127.0.0.1:{port}" for name, port in places.items()}
+    variables: dict[str, Secret | str] = {name: f"http://{ground.host}:{port}" for name, port in places.items()}
     # Where the gateway keeps a hash only, any password does: none of its users is here.
     variables |= {one.variable: f"rehearsed-{index}" for index, one in enumerate(named_secrets(folder.contents.state))}
     variables |= folder.values
+    variables |= ground.login(folder)
     steps: list[StepRun] = []
     for script, _ in STEPS:
         started = clock.monotonic()

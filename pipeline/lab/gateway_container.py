@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pipeline.lab.container import STATE, LabContainer, host_address, loopback_port, name_of
-from pipeline.model.address import EngineAddress
+from pipeline.model.address import LOOPBACK, EngineAddress
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -39,10 +40,13 @@ class LabGateway:
         admin: str,
         proxy: str,
         kong_version: str = "2.8",
+        everywhere: bool = False,
     ) -> None:
+        """`everywhere`: its ports are published on all addresses of the engine, a job's own, which is another host."""
         self._client = client
         self._address = address
         self._kong_version = kong_version
+        self._everywhere = everywhere
         self._environment = environment
         self._urls = {"admin": admin, "proxy": proxy}
         self.name = name_of(environment)
@@ -88,12 +92,17 @@ class LabGateway:
         return {
             f"{inside}/tcp": [
                 {
-                    "HostIp": "127.0.0.1",
-                    "HostPort": str(loopback_port(f"gateway.{name}", self._urls[name], inside)),
+                    "HostIp": "0.0.0.0" if self._everywhere else LOOPBACK,  # noqa: S104  (see __init__)
+                    "HostPort": str(self._port(name, inside)),
                 }
             ]
             for name, inside in _INSIDE.items()
         }
+
+    def _port(self, name: str, inside: int) -> int:
+        if self._everywhere:
+            return urlsplit(self._urls[name]).port or inside
+        return loopback_port(f"gateway.{name}", self._urls[name], inside)
 
     def _payload(self, image: str, network: str, resolvers: list[str]) -> Mapping[str, Any]:
         ports = self._ports()

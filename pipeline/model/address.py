@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pipeline.model.secret import NO_SECRET, Secret
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +20,11 @@ class EngineAddress:
 
     def __str__(self) -> str:
         return self.host or "the local engine"
+
+
+def published_at(engine: EngineAddress) -> str:
+    """The host at which ports that an engine publishes are reached: its own, this machine for a socket."""
+    return urlsplit(engine.host).hostname or LOOPBACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

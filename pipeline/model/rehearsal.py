@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.model.address import LOOPBACK
 from pipeline.model.inventory import Inventory, with_services
 from pipeline.model.remap import renamed
 from pipeline.model.route import GatewayState
@@ -59,19 +60,20 @@ def is_rehearsal(environment: str) -> bool:
 
 
 def staged(
-    inventory: Inventory, state: GatewayState, environment: str, *, admin: int, proxy: int
+    inventory: Inventory, state: GatewayState, environment: str, *, admin: int, proxy: int, host: str = LOOPBACK
 ) -> tuple[Inventory, GatewayState]:
     """The environment under that name. Published ports are the engine's choice, for those of the original are taken;
-    the lab gateway's are given."""
+    the lab gateway's are given, and published where `host` is reached."""
     named, state = renamed(inventory, state, environment)
     stacks = tuple(with_services(stack, tuple(map(_on_any_port, stack.definition.services))) for stack in named.stacks)
     lab = named.lab
     if lab is not None:
         ports = {8001: admin, 8000: proxy}
-        service = msgspec.structs.replace(
-            lab.service, ports=tuple(_on_port(one, ports.get(one.container, 0)) for one in lab.service.ports)
-        )
-        urls = (f"http://127.0.0.1:{port}" for port in (admin, proxy))
+        given = tuple(_on_port(one, ports.get(one.container, 0)) for one in lab.service.ports)
+        if host != LOOPBACK:
+            given = tuple(msgspec.structs.replace(one, address="") for one in given)
+        service = msgspec.structs.replace(lab.service, ports=given)
+        urls = (f"http://{host}:{port}" for port in (admin, proxy))
         lab = replace(lab, service=service, admin=next(urls), proxy=next(urls))
     return replace(named, stacks=stacks, lab=lab), state
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.edge.docker_config import Logins
-from pipeline.edge.engine import engine_errors, is_conflict, is_missing, seconds_of
+from pipeline.edge.engine import engine_errors, is_conflict, seconds_of
 from pipeline.edge.streams import merged_lines
 from pipeline.errors import Failed, PipelineError, Refused
 from pipeline.model.address import EngineAddress, RegistryAddress
-from pipeline.model.image import LABEL, PIN_LABEL, parse_reference
+from pipeline.model.image import LABEL, PIN_LABEL
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, FoundStack, Stack, StackService
 from pipeline.platforms.docker_ending import find_container, remove_container
+from pipeline.platforms.docker_image import ensure_image
 from pipeline.platforms.docker_network import ensure_network
 from pipeline.platforms.docker_payload import container_payload, found_container, state_of
 from pipeline.platforms.names import container_name, volume_name, volumes_of
@@ -71,7 +71,7 @@ class DockerPlatform:
         for short in volumes_of(stack.definition):
             self._ensure_volume(stack, short)
         for image in sorted({service.image for service in stack.definition.services}):
-            self._ensure_image(image)
+            ensure_image(self._client, self._address, self._registry, image)
         digest = stack.definition.digest()
         for service in stack.definition.services:
             for number in range(1, service.scale + 1):
@@ -178,32 +178,6 @@ class DockerPlatform:
                 f"the volume {name} belongs to {found[f'{LABEL}service']} in {found[f'{LABEL}environment']}",
                 hint="Two names make one: give the service, the environment or the volume another name.",
             )
-
-    def _ensure_image(self, image: str) -> None:
-        try:
-            with engine_errors(self._address, f"look at the image {image}"):
-                self._client.inspect_image(image)  # type: ignore[no-untyped-call]  # its stubs
-                return
-        except PipelineError as error:
-            if not is_missing(error):
-                raise
-        if image.startswith("sha256:"):
-            raise Failed(
-                f"the image {image[:19]} is not on {self._address}",
-                hint="It was built on another engine: set CI_REGISTRY_IMAGE (or registry in invoke.yaml) to share it.",
-            )
-        with engine_errors(self._address, f"pull the image {image}"):
-            for line in self._client.pull(image, stream=True, decode=True, auth_config=self._auth(image)):
-                if "error" in line:
-                    raise Failed(
-                        f"{self._address} could not pull {image}: {line['error']}",
-                        hint="Check the name; for a private registry set CI_DEPLOY_USER and CI_DEPLOY_PASSWORD.",
-                    )
-
-    def _auth(self, image: str) -> dict[str, str]:
-        """The settings' login for its own registry, else what the docker command's configuration has."""
-        logins = Logins([self._registry], index=lambda: str(self._client.info()["IndexServerAddress"]))
-        return logins.of(parse_reference(image).registry).for_engine()
 
     def _containers(self, name: str) -> list[dict[str, Any]]:
         with engine_errors(self._address, f"list the containers of {name}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,11 @@ from pipeline.edge.files import write_file
 from pipeline.edge.folder import GeneratedFolder
 from pipeline.edge.library import shell_libraries
 from pipeline.edge.script import free_ports, run_script
-from pipeline.errors import Failed, Unreachable
+from pipeline.errors import BadInput, Failed, Unreachable
 from pipeline.flows import bootstrap as flow
 from pipeline.flows.bootstrap_rehearse import Ground, Ran, rehearse
 from pipeline.model.bootstrap_folder import LIBRARIES, folder_name
+from pipeline.model.bootstrap_variables import PULLING
 from pipeline.model.clock import Deadline
 from pipeline.model.dialect import Dialect
 from pipeline.model.rehearsal import Rehearsal, rehearsal_name, report_document, report_text
@@ -28,6 +30,7 @@ _START_SECONDS = 30.0
 
 
 def run(session: Session, wish: flow.Wish) -> int:
+    _require_commands(session)
     sources = sources_of(session)
     estate = flow.listed(sources, wish)
     session.console.mask(estate.sealed.values.values())
@@ -36,6 +39,16 @@ def run(session: Session, wish: flow.Wish) -> int:
         found = rehearse(estate, sources, wish, ground, shell_libraries(LIBRARIES), clock=session.clock)
     _report(session, found)
     return 0 if found.passed else 1
+
+
+def _require_commands(session: Session) -> None:
+    """Without them the scripts would begin with installing an engine: that is for bare machines."""
+    missing = [name for name in ("curl", "docker") if shutil.which(name, path=session.variables.get("PATH")) is None]
+    if missing:
+        raise BadInput(
+            f"a rehearsal runs the scripts here, and this machine has no {' and no '.join(missing)}",
+            hint="Install it (Debian: curl, docker-cli or docker.io), or rehearse in the toolkit's image (docs/ci.md).",
+        )
 
 
 def _report(session: Session, found: Rehearsal) -> None:
@@ -51,7 +64,8 @@ def _ground(session: Session, place: Path, environment: str) -> Ground:
     folder = GeneratedFolder(place)
     admin, proxy = free_ports(2)
     drivers = session.bootstrap
-    urls = {"admin": f"http://127.0.0.1:{admin}", "proxy": f"http://127.0.0.1:{proxy}"}
+    host = drivers.host
+    urls = {"admin": f"http://{host}:{admin}", "proxy": f"http://{host}:{proxy}"}
 
     def run_here(script: str, variables: Mapping[str, Secret | str]) -> Ran:
         session.console.tell(f"— {script}")
@@ -61,29 +75,46 @@ def _ground(session: Session, place: Path, environment: str) -> Ground:
         return Ran(code=code, lines=lines)
 
     def gateway(written: flow.Written) -> None:
-        from pipeline.verbs.lab import lab_image
-
         version = _kong_version(written)
-        drivers.lab(environment, **urls, kong_version=version).up(lab_image(session))
+        drivers.lab(environment, **urls, kong_version=version).up(_gateway_image(session))
         _wait(session, environment, urls["admin"])
 
     return Ground(
         environment=environment,
+        host=host,
         admin=admin,
         proxy=proxy,
         keep=folder.keep,
         write=folder.write,
         run=run_here,
         gateway=gateway,
+        login=lambda written: _login(session, written),
         sources=flow.Sources(
-            platform=lambda: drivers.platform_of(environment),
-            exporter=lambda: drivers.exporter_of(environment),
+            platform=lambda: drivers.rehearsing(environment),
+            exporter=lambda: drivers.rehearsed(environment),
             gateway=lambda: drivers.gateway(environment, urls["admin"]),
             records=lambda: (),
             lost=lambda _: (),
         ),
         clearing=_clearing(session, environment),
     )
+
+
+def _gateway_image(session: Session) -> str:
+    """Of a job the image that it runs in: there is no checkout of the toolkit in it."""
+    from pipeline.verbs.lab import is_checkout, lab_image
+
+    own = session.variables.get("PIPELINE_IMAGE", "")
+    return session.bootstrap.image(own) if own and not is_checkout() else lab_image(session)
+
+
+def _login(session: Session, written: flow.Written) -> dict[str, Secret | str]:
+    """What pulls here, where nothing else is asked for images than the registry that it is meant for."""
+    pulling = session.settings.pulling
+    images = {service.image for _, service in written.contents.inventory.services()}
+    if not pulling.user or not all(one.startswith(f"{pulling.host}/") for one in images):
+        return {}
+    return dict(zip(PULLING, (pulling.user, pulling.password), strict=True))
 
 
 @contextmanager

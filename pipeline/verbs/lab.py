@@ -97,10 +97,19 @@ def _image(session: Session, recipe: Recipe) -> BuiltImage:
     return session.builder.build(recipe, Making(sources=sources), session.console.tell).image
 
 
+def is_checkout() -> bool:
+    """Whether this package lies in a checkout of the toolkit, from which its image can be built."""
+    return (_root() / "ci" / "Dockerfile").exists()
+
+
+def _root() -> Path:
+    return Path(pipeline.__file__).resolve().parent.parent
+
+
 def _recipe(session: Session) -> Recipe:
     """The toolkit's own image, from the checkout that this package lies in."""
-    root = Path(pipeline.__file__).resolve().parent.parent
-    if not (root / "ci" / "Dockerfile").exists():
+    root = _root()
+    if not is_checkout():
         raise BadInput(
             f"{root} is not a checkout of the toolkit, so its image cannot be built here",
             hint="Run `invoke lab.up` from a clone of the toolkit's repository (`pip install -e` it).",

@@ -60,6 +60,8 @@ class Stage:
             keep=folder.keep,
             write=folder.write,
             run=run or self.run,
+            host="127.0.0.1",
+            login=lambda _: {},
             gateway=lambda _: None,
             sources=self.site.sources,
             clearing=self.clearing(),

@@ -114,6 +114,16 @@ def test_a_rehearsal_builds_compares_and_leaves_nothing(released: Estate) -> Non
     assert released.ask()[1]["starts"] == 1
 
 
+def test_a_rehearsal_is_refused_where_its_scripts_would_miss_a_command(released: Estate, tmp_path: Path) -> None:
+    (tmp_path / "git").symlink_to(shutil.which("git") or "git")
+
+    ran = released.invoke("bootstrap", "--rehearse", PATH=str(tmp_path))
+
+    assert ran.code == 3, ran
+    assert "this machine has no curl and no docker" in ran.err
+    assert rehearsals(released.environment) == []
+
+
 def test_ctrl_c_in_a_rehearsal_leaves_nothing_of_it(released: Estate) -> None:
     started = released.start("bootstrap", "--rehearse", *CARRIED)
     until(lambda: any(name.startswith("hello") for name in rehearsals(released.environment)))

@@ -13,7 +13,7 @@ import pytest
 from pipeline.model.ci_yaml import expand, parse_ci
 from tests.end_to_end.conftest import forget_routes
 from tests.end_to_end.estate import HELLO, Estate, Ran, ask, free_port
-from tests.end_to_end.gitlab_local import GitLab, Site, site
+from tests.end_to_end.gitlab_local import IMAGE, GitLab, Site, site
 
 pytestmark = pytest.mark.engine
 
@@ -113,7 +113,7 @@ def test_the_same_pipeline_deploys_to_a_rancher(single: GitLab, here: Site, ranc
     assert (single.artifacts("register stage") / "artifacts" / f"createKongApi.{estate.sha8}.sh").is_file()
 
 
-def test_a_click_rolls_back_and_a_schedule_prunes(single: GitLab, here: Site) -> None:
+def test_a_click_rolls_back_and_schedules_prune_and_rehearse(single: GitLab, here: Site) -> None:
     estate, verbs = single.estate, ("build", "deploy", "register")
     stacks = []
     for words in ("first", "second"):
@@ -124,6 +124,11 @@ def test_a_click_rolls_back_and_a_schedule_prunes(single: GitLab, here: Site) ->
     clicked = single.pipeline("rollback stage")
     assert (clicked.code, passed(clicked)) == (0, ["rollback stage"]), str(clicked)
     assert estate.ask(method="OPTIONS")[1]["stack"] == stacks[0]
+
+    here.engine.load(IMAGE)  # what a job's engine pulls from GitLab's registry
+    rehearsed = single.pipeline(CI_PIPELINE_SOURCE="schedule", PIPELINE_SCHEDULE="rehearse")
+    print(rehearsed)
+    assert (rehearsed.code, passed(rehearsed)) == (0, ["rehearse"]), str(rehearsed)
 
     pruned = single.pipeline(CI_PIPELINE_SOURCE="schedule", PIPELINE_SCHEDULE="prune")
     assert (pruned.code, passed(pruned)) == (0, ["prune"]), str(pruned)
