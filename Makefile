@@ -25,8 +25,7 @@ demo.down: setup ## stop what the demo left running, its data too
 
 test: setup bases ## every test, on a real engine
 	@scripts/tools shellcheck dash busybox jq curl wget docker-registry git ssh-agent sshd gitlab-ci-local
-	.venv/bin/pytest
-	services/cities/run-tests
+	@scripts/tests
 
 test.fast: setup ## the tests that need no engine
 	.venv/bin/pytest -m 'not engine'
