@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from pipeline.edge.masking import Mask
@@ -20,6 +21,7 @@ class Console:
         self._err = err or sys.stderr
         self._mask = Mask()
         self._lock = threading.Lock()
+        self._keeping: list[list[str]] = []
 
     def mask(self, secrets: Iterable[Secret]) -> None:
         """From now on these are shown as [secret]."""
@@ -34,6 +36,16 @@ class Console:
 
     def tell(self, text: str) -> None:
         self._print(text, self._err)
+
+    @contextmanager
+    def keeping(self) -> Iterator[list[str]]:
+        """All that is told during the body, as it is shown: masked."""
+        told: list[str] = []
+        self._keeping.append(told)
+        try:
+            yield told
+        finally:
+            self._keeping.remove(told)
 
     def teller(self, prefix: str, mark: str = ": ") -> Callable[[str], None]:
         """`tell` with a word in front of every line."""
@@ -69,6 +81,8 @@ class Console:
         encoding = getattr(stream, "encoding", None) or "utf-8"
         masked = self._mask(text)
         with self._lock:  # several builds tell at once: a text stays whole
+            for told in self._keeping if stream is self._err else ():
+                told.append(masked)
             print(masked.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 

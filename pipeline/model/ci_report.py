@@ -1,4 +1,5 @@
-"""What a job hands to GitLab: build/<verb>.env (dotenv) for the jobs after it, build/<verb>.xml (JUnit) for people."""
+"""What a job hands to GitLab: build/<verb>.env (dotenv) for the jobs after it; for people build/<verb>.xml (JUnit) and
+build/<verb>.log, of what failed."""
 
 from __future__ import annotations
 
@@ -28,6 +29,10 @@ def dotenv_file(verb: str) -> str:
 
 def junit_file(verb: str) -> str:
     return f"build/{verb}.xml"
+
+
+def log_file(verb: str) -> str:
+    return f"build/{verb}.log"
 
 
 def dotenv_lines(prefix: str, values: Mapping[str, object]) -> bytes:

@@ -18,6 +18,7 @@ from pipeline.model.ci_report import (
     dotenv_lines,
     junit,
     junit_file,
+    log_file,
     service_values,
 )
 from pipeline.wiring import Session, Work
@@ -25,9 +26,11 @@ from pipeline.wiring import Session, Work
 
 @dataclass(kw_only=True)
 class JobReport:
-    """The cases of one verb, and where its services are after it. Outside of GitLab it is written by nobody."""
+    """The cases of one verb, where its services are after it, and what was told of those that failed. Outside of GitLab
+    it is written by nobody."""
 
     verb: str
+    told: list[str] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
     places: list[bytes] = field(default_factory=list)
 
@@ -42,6 +45,8 @@ def reporting(session: Session, verb: str) -> Iterator[JobReport]:
         if session.settings.in_ci:
             write_file(session.root / junit_file(verb), junit(verb, report.cases))
             write_file(session.root / dotenv_file(verb), dotenv(report.places))
+            if report.told:
+                write_file(session.root / log_file(verb), "\n".join((*report.told, "")).encode())
 
 
 @contextmanager
@@ -75,18 +80,21 @@ def checking(session: Session, report: JobReport, work: Work) -> Iterator[None]:
     service = work.release.service
     started = session.clock.monotonic()
     failure = ""
+    told: list[str] = []
     try:
         # All images are built at once, and have had their section then.
         with (
             nullcontext()
             if report.verb == "build"
-            else section(session, f"{report.verb}_{service}", f"{report.verb} {service}")
+            else section(session, f"{report.verb}_{service}", f"{report.verb} {service}"),
+            session.console.keeping() as told,
         ):
             yield
         if session.settings.in_ci:
             report.places.append(_place(session, report, work))
     except PipelineError as error:
         failure = session.console.masked(f"{error.what}\n{error.hint}")
+        report.told += [f"== {service}", *told, failure]
         raise
     finally:
         seconds = session.clock.monotonic() - started

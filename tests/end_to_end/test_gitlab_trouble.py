@@ -121,6 +121,21 @@ def test_a_forks_merge_request_is_built_and_goes_nowhere(job: Job) -> None:
     assert job.estate.environment.containers() == []
 
 
+def test_a_failed_deployment_leaves_its_log_as_an_artifact_without_secrets(job: Job) -> None:
+    job.estate.variables["HELLO_TOKEN"] = "hunter2-hunter2"
+    job.estate.behave("exits")
+
+    failed = job("build", "deploy", iid=1)
+
+    assert failed.code == 1, str(failed)
+    kept = (job.estate.folder / "build" / "deploy.log").read_text()
+    assert kept.startswith("== hello\n")
+    assert "told to exit" in kept
+    assert f"{job.estate.stack} does not run" in kept
+    assert "hunter2" not in kept
+    assert "\x1b" not in kept
+
+
 @pytest.mark.parametrize("name", ["master", "production"])
 def test_a_tag_called_like_a_branch_releases_nothing(job: Job, name: str) -> None:
     tag = job.variables(branch=name) | {"CI_COMMIT_TAG": name}
