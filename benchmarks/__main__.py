@@ -20,6 +20,7 @@ NAMES = (
     "hosts",
     "ci",
     "bootstrap",
+    "rehearsal",
 )
 
 

@@ -171,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         words = [unquote(word) for word in parts.path.split("/") if word]
         if words and words[0].startswith("v1."):
             words = words[1:]
-        query = {name: found[0] for name, found in parse_qs(parts.query).items()}
+        query = {name: "\n".join(found) for name, found in parse_qs(parts.query).items()}
         content = self._read()
         with self.engine.lock:
             self.engine.requests.append(f"{self.command} /{'/'.join(words)}")
@@ -223,11 +223,11 @@ class _Handler(BaseHTTPRequestHandler):
             case ["GET", "images", *name, "json"]:
                 found = engine.image("/".join(name))
                 return (200, found) if found else (404, {"message": f"No such image: {'/'.join(name)}"})
-            case ["GET", "images", name, "get"]:
-                return 200, json.dumps(engine.images[name], sort_keys=True).encode()
+            case ["GET", "images", "get"]:
+                saved = [engine.images[name] for name in query["names"].split("\n")]
+                return 200, json.dumps(saved, sort_keys=True).encode()
             case ["POST", "images", "load"]:
-                image = json.loads(content)
-                engine.images[image["Id"]] = image
+                engine.images |= {image["Id"]: image for image in json.loads(content)}
                 return 200, {"stream": "Loaded"}
             case ["GET" | "POST", "networks", *rest]:
                 return self._networks(rest, query, content)

@@ -26,6 +26,8 @@ from pipeline.model.stack import FoundStack
 from pipeline.platforms.base import Exporter, Platform
 
 _SHOWN = 5
+_TOGETHER = 100
+"""Images in one archive, which has the layers that they share once."""
 Keep = Callable[[str, Iterator[bytes]], str]
 """Writes an archive at a path of the folder and gives its SHA-256."""
 Lost = Callable[[Mapping[str, tuple[str, ...]]], tuple[str, ...]]
@@ -159,9 +161,11 @@ def _archives(
     inventory: Inventory, source: Inventory, exporter: Exporter, wish: Wish, keep: Keep
 ) -> Iterator[tuple[str, Carried]]:
     if wish.images:
-        for image in inventory.images:
-            path = f"images/{image.id.removeprefix('sha256:')[:16]}.tar"
-            yield image.id, Carried(path=path, sha256=keep(path, exporter.image_archive(image.id)))
+        ids = [image.id for image in inventory.images]
+        for start in range(0, len(ids), _TOGETHER):
+            some, path = ids[start : start + _TOGETHER], f"images/{start // _TOGETHER + 1}.tar"
+            carried = Carried(path=path, sha256=keep(path, exporter.image_archive(some)))
+            yield from ((one, carried) for one in some)
     if wish.data:
         for new, old in zip(inventory.volumes, source.volumes, strict=True):
             if old.sample:

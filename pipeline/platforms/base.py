@@ -73,8 +73,8 @@ class Exporter(Protocol):
         """The calls that make this inventory, by the path of their script; `carried` are archives by the reference of
         their image or the name of their volume. Pure: the same inventory gives the same calls."""
 
-    def image_archive(self, image: str) -> Iterator[bytes]:
-        """An image as an archive that an engine loads."""
+    def image_archive(self, images: Sequence[str]) -> Iterator[bytes]:
+        """Images as an archive that an engine loads, with the layers that they share once."""
 
     def volume_archive(self, volume: FoundVolume) -> Iterator[bytes]:
         """The files of a volume as a tar archive."""

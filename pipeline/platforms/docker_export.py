@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.edge.engine import engine_errors, is_missing
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 Details = Mapping[str, Any]
+_CHUNK = 1 << 20
 
 
 class DockerExporter:
@@ -70,9 +71,12 @@ class DockerExporter:
     def scripts(self, inventory: Inventory, carried: Mapping[str, Carried]) -> Mapping[str, tuple[str, ...]]:
         return scripts(inventory, carried)
 
-    def image_archive(self, image: str) -> Iterator[bytes]:
-        with engine_errors(self._address, f"save the image {image}"):
-            yield from self._client.get_image(image)
+    def image_archive(self, images: Sequence[str]) -> Iterator[bytes]:
+        """docker-py asks for one image at a time; the engine gives several (`GET /images/get?names=…&names=…`)."""
+        client: Any = self._client
+        with engine_errors(self._address, f"save the images {', '.join(images)}"):
+            answer = client._get(client._url("/images/get"), params={"names": list(images)}, stream=True)
+            yield from client._stream_raw_result(answer, _CHUNK, False)
 
     def volume_archive(self, volume: FoundVolume) -> Iterator[bytes]:
         """Through a container that is never started: an engine gives files of containers only."""

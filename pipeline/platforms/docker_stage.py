@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from pipeline.edge.engine import engine_errors, is_conflict, is_missing
+from pipeline.edge.engine import EngineClients, engine_errors, is_conflict, is_missing
 from pipeline.errors import PipelineError, Refused
 from pipeline.model.address import EngineAddress
 from pipeline.model.image import LABEL
@@ -15,6 +16,7 @@ from pipeline.platforms.names import dashed, network_name
 if TYPE_CHECKING:
     from docker import APIClient
 
+_TOGETHER = 8
 _MARKS = ("environment", "lab-environment", "ledger-environment")
 
 
@@ -32,17 +34,28 @@ class DockerStage:
 
     def clear(self) -> None:
         client, part = self._client, f"-{dashed(self._environment)}"
-        for mark in _MARKS:
-            for one in client.containers(all=True, filters={"label": f"{LABEL}{mark}={self._environment}"}):
-                self._gone(f"the container {one['Id'][:12]}", client.remove_container, one["Id"], v=True, force=True)
-        for one in client.containers(all=True, filters={"label": f"{LABEL}archive"}):
-            if part in one["Labels"][f"{LABEL}archive"]:
-                self._gone(f"the container {one['Id'][:12]}", client.remove_container, one["Id"], v=True, force=True)
+        with engine_errors(self._address, "list what a rehearsal made"):
+            mine = [
+                one["Id"]
+                for mark in _MARKS
+                for one in client.containers(all=True, filters={"label": f"{LABEL}{mark}={self._environment}"})
+            ]
+            archives = client.containers(all=True, filters={"label": f"{LABEL}archive"})
+        mine += [one["Id"] for one in archives if part in one["Labels"][f"{LABEL}archive"]]
+        engines = EngineClients(None, self._address)
+        try:
+            with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="clear") as pool:
+                list(pool.map(lambda one: self._container_gone(engines, one), mine))
+        finally:
+            engines.close()
         for volume in client.volumes()["Volumes"] or ():
             if f"{part}-" in volume["Name"] or volume["Name"].endswith(part):
                 self._gone(f"the volume {volume['Name']}", client.remove_volume, volume["Name"], force=True)
         for network in client.networks(names=[network_name(self._environment)]):
             self._gone(f"the network {network['Name']}", client.remove_network, network["Id"])
+
+    def _container_gone(self, engines: EngineClients, one: str) -> None:
+        self._gone(f"the container {one[:12]}", engines.client.remove_container, one, v=True, force=True)
 
     def _gone(self, what: str, remove: Callable[..., Any], *words: str, **named: bool) -> None:
         try:
