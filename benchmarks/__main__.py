@@ -16,6 +16,7 @@ NAMES = (
     "several",
     "gateway_scale",
     "prune",
+    "rollback",
     "rancher",
     "hosts",
     "ci",

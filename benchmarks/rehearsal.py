@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.prune import _until_healthy
+from benchmarks.rollback import until_healthy
 from pipeline.edge.library import shell_libraries
 from tests.end_to_end.estate import HELLO, Environment, Estate, ask
 
@@ -96,7 +96,7 @@ def _service(estate: Estate, name: str) -> None:
 def _started(container) -> float:  # type: ignore[no-untyped-def]
     """Seconds until it is healthy, or runs where it has no check."""
     if container.client.api.inspect_container(container.id)["Config"].get("Healthcheck"):
-        return float(_until_healthy(container))
+        return float(until_healthy(container))
     start = time.perf_counter()
     container.start()
     return time.perf_counter() - start

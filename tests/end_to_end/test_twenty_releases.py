@@ -9,7 +9,7 @@ from tests.end_to_end.load import Load
 
 pytestmark = pytest.mark.engine
 RELEASES = 20
-# As much as a machine that does other things answers as well; benchmarks/prune.py sends 100.
+# As much as a machine that does other things answers as well; benchmarks/rollback.py sends 100.
 RATE = 25
 # What serves, its predecessor, and whatever is in its grace time.
 MOST_STACKS = 4
