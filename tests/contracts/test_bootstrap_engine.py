@@ -29,6 +29,7 @@ from tests.contracts.whole_gateways import SHELLS, Open, open_lab
 if TYPE_CHECKING:
     from docker import APIClient
 
+pytestmark = pytest.mark.engine
 EXAMPLES = int(os.environ.get("RANDOM_ENGINE_ESTATES", "5"))
 # What a container of busybox can be given and still run.
 RUNS = (

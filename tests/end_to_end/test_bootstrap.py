@@ -15,6 +15,7 @@ import pytest
 from tests.builders.engine_support import running_registry
 from tests.end_to_end.estate import Environment, Estate, Ran, ask, until
 
+pytestmark = pytest.mark.engine
 TOKEN = 'it\'s "a" $token\\ with `signs`'
 CARRIED = ("--with-images", "--with-data")
 
