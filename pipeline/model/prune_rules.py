@@ -165,9 +165,10 @@ class Waiting:
 
 
 def in_its_time(stack: FoundStack, view: View) -> Waiting | None:
-    """None once every time is over. The grace time counts from the moment the route left it, by the records."""
+    """None once every time is over. The grace time counts from the moment the route left it, by the records; one in the
+    future (they have whole seconds, and clocks differ) is now."""
     policy = view.policy
-    gone = view.snapshot.now - view.left_at(stack)
+    gone = max(0.0, view.snapshot.now - view.left_at(stack))
     since = "its route left it" if view.history.has_served(stack.name) else "it was made, and never served,"
     if gone < policy.settle:
         reason = f"{since} {shown_span(gone)} ago, and settles for {shown_span(policy.settle)}"

@@ -148,7 +148,7 @@ def test_releases_are_told_put_away_pruned_and_rolled_back(estate: Estate) -> No
     pruned = estate.invoke("prune", "--now", "--keep", "1", "--yes")
     assert pruned.code == 0, pruned
     assert one in stacks(estate)
-    assert len(stacks(estate)) == 2
+    assert len(stacks(estate)) == 2, pruned
     assert estate.invoke("prune", "--now", "--keep", "1", "--check").code == 0
     history = json.loads(estate.invoke("history", "--json").out)["records"]
     assert [record["verb"] for record in history][:2] == ["prune", "rollback"]
