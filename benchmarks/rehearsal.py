@@ -88,6 +88,11 @@ def _service(estate: Estate, name: str) -> None:
     for file in ("server.py", "config/package.json"):
         path = folder / file
         path.write_text(path.read_text().replace("/ws/hello", f"/ws/{name}"))
+    manifest = folder / "config" / "package.json"
+    document = json.loads(manifest.read_text())
+    # Not so often that the checks of what runs already are all that the machine does.
+    document["pipeline"]["health"] = {"path": f"/ws/{name}/health", "interval": 2, "timeout": 3, "retries": 30}
+    manifest.write_text(json.dumps(document))
     compose = folder / "docker-compose.yml"
     compose.write_text(compose.read_text().replace("volumes:\n  data", SECOND + "volumes:\n  data"))
     estate.commit(name)
