@@ -55,7 +55,7 @@ def write(engine: str, gateway: str, folder: str) -> None:
     from pipeline.flows import bootstrap as flow
     from pipeline.gateways.kong.services_routes import KongGateway
     from pipeline.model.address import EngineAddress, GatewayAddress, RegistryAddress
-    from pipeline.model.bootstrap_folder import LIBRARIES
+    from pipeline.model.bootstrap_kit import LIBRARIES
     from pipeline.platforms.docker import DockerPlatform
     from pipeline.platforms.docker_export import DockerExporter
 

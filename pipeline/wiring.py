@@ -203,7 +203,7 @@ class Session:
         from pipeline.wiring_bootstrap import BootstrapDrivers
 
         self.require_environment()
-        return BootstrapDrivers(self.settings, self._engine, self.clock)
+        return BootstrapDrivers(self.settings, self._engine, lambda: self._platform.rancher, self.clock)
 
     @cached_property
     def gateway(self) -> Gateway:

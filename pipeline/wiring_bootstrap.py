@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BadInput
-from pipeline.model.address import LOOPBACK, EngineAddress, GatewayAddress, published_at
+from pipeline.errors import Unreachable
+from pipeline.model.address import (
+    LOOPBACK,
+    EngineAddress,
+    GatewayAddress,
+    RancherAddress,
+    RegistryAddress,
+    published_at,
+)
 from pipeline.model.clock import Clock
-from pipeline.model.image import is_docker_io
+from pipeline.model.image import is_docker_io, parse_reference
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from pipeline.builders.docker_registries import RegistryAccess
+    from pipeline.edge.rancher_client import RancherClient
+    from pipeline.edge.registry import RegistryClient
     from pipeline.gateways.base import Gateway
     from pipeline.lab.gateway_container import LabGateway
+    from pipeline.lab.rancher_container import LabRancher
     from pipeline.platforms.base import Exporter, Platform, Stage
 
 
 class BootstrapDrivers:
     """Opened when they are first asked for."""
 
-    def __init__(self, settings: Settings, engine: Callable[[EngineAddress], APIClient], clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Callable[[EngineAddress], APIClient],
+        rancher: Callable[[], RancherClient],
+        clock: Clock,
+    ) -> None:
         self._settings = settings
         self._engine = engine
+        self._rancher = rancher
         self._clock = clock
+        self._ranchers: dict[str, RancherClient] = {}
 
     @cached_property
     def exporter(self) -> Exporter:
         """Of the environment itself."""
-        self._require_engine()
+        if self._settings.rancher:
+            from pipeline.platforms.rancher_export import RancherExporter
+
+            return RancherExporter(self._rancher(), self._settings.environment)
         return self._exporter(self._settings.platform_engine, self._settings.environment)
 
     def rehearsed(self, environment: str) -> Exporter:
@@ -44,10 +66,35 @@ class BootstrapDrivers:
         address = self._settings.build_engine
         return DockerPlatform(self._engine(address), address, environment, self._settings.pulling)
 
+    def rehearsed_at(self, rancher: RancherAddress, environment: str) -> Exporter:
+        """As `rehearsed`, where it takes place on a lab Rancher."""
+        from pipeline.platforms.rancher_export import RancherExporter
+
+        return RancherExporter(self._opened(rancher), environment)
+
+    def rehearsing_at(self, rancher: RancherAddress, environment: str) -> Platform:
+        from pipeline.platforms.rancher import RancherPlatform
+
+        return RancherPlatform(self._opened(rancher), environment, RegistryAddress(), clock=self._clock)
+
+    def lab_rancher(self, rancher: RancherAddress, environment: str) -> LabRancher:
+        """A rehearsal's Rancher as a container, which lets in nobody else."""
+        from pipeline.lab.rancher_container import LabKey, LabRancher
+
+        address = self._settings.build_engine
+        key = LabKey(access=rancher.access_key, secret=rancher.secret_key)
+        return LabRancher(self._engine(address), address, environment, url=rancher.url, key=key)
+
+    def _opened(self, rancher: RancherAddress) -> RancherClient:
+        from pipeline.edge.rancher_project import open_rancher
+
+        if rancher.url not in self._ranchers:
+            self._ranchers[rancher.url] = open_rancher(rancher, clock=self._clock)
+        return self._ranchers[rancher.url]
+
     def stage(self, environment: str) -> Stage:
         from pipeline.platforms.docker_stage import DockerStage
 
-        self._require_engine()
         address = self._settings.build_engine
         return DockerStage(self._engine(address), address, environment)
 
@@ -85,26 +132,48 @@ class BootstrapDrivers:
 
     def lost(self, wanted: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Of digests by registry, those that it does not have. docker.io is the engine's affair: it is not asked."""
-        from pipeline.builders.docker_registries import RegistryAccess
-
-        address = self._settings.platform_engine
-        access = RegistryAccess(
-            client=self._engine(address), address=address, login=self._settings.pulling, clock=self._clock
-        )
         lost = []
         for host, digests in wanted.items():
             if is_docker_io(host):
                 continue
-            with access.open(host) as registry:
+            with self._registry(host) as registry:
                 for one in digests:
                     path, _, digest = one.partition("@")
                     if not registry.digest(path, digest):
                         lost.append(f"{host}/{one}")
         return tuple(lost)
 
-    def _require_engine(self) -> None:
-        if self._settings.driver != "docker":
-            raise BadInput(
-                f"an environment on {self._settings.driver} is not written down yet",
-                hint="invoke bootstrap knows environments on a Docker engine (docs/bootstrap.md).",
-            )
+    def digests(self, references: Sequence[str]) -> Mapping[str, str]:
+        """What registries tell of images that are called by a tag; those of docker.io are not asked for."""
+        found = {}
+        for text in references:
+            reference = parse_reference(text)
+            if is_docker_io(reference.registry):
+                continue
+            with self._registry(reference.registry) as registry:
+                digest = registry.digest(reference.path, reference.tag)
+            if digest:
+                found[text] = f"{reference.registry}/{reference.path}@{digest}"
+        return found
+
+    def _registry(self, host: str) -> RegistryClient:
+        """As the engine reaches it. A Rancher's hosts are reached by nobody: the engine that builds is asked which
+        registries are without TLS, and where there is none they all have it."""
+        from pipeline.edge.registry import RegistryClient
+
+        access = self._access
+        try:
+            return access.open(host)
+        except Unreachable:
+            if not self._settings.rancher:
+                raise
+            return RegistryClient(host, access.logins.of(host), insecure=False, clock=self._clock)
+
+    @cached_property
+    def _access(self) -> RegistryAccess:
+        from pipeline.builders.docker_registries import RegistryAccess
+
+        address = self._settings.build_engine if self._settings.rancher else self._settings.platform_engine
+        return RegistryAccess(
+            client=self._engine(address), address=address, login=self._settings.pulling, clock=self._clock
+        )

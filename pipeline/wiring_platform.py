@@ -43,7 +43,7 @@ class PlatformDrivers:
             from pipeline.platforms.rancher import RancherPlatform
 
             settings = self._settings
-            return RancherPlatform(self._rancher, settings.environment, settings.pulling, clock=self._clock)
+            return RancherPlatform(self.rancher, settings.environment, settings.pulling, clock=self._clock)
         from pipeline.platforms.docker import DockerPlatform
 
         settings = self._settings
@@ -55,7 +55,7 @@ class PlatformDrivers:
         if self._settings.rancher:
             from pipeline.platforms.rancher_upkeep import RancherUpkeep
 
-            return RancherUpkeep(self._rancher, clock=self._clock)
+            return RancherUpkeep(self.rancher, clock=self._clock)
         from pipeline.platforms.docker_upkeep import DockerUpkeep
 
         return DockerUpkeep(self._clients, self._settings.environment)
@@ -69,7 +69,7 @@ class PlatformDrivers:
         if self._settings.rancher:
             from pipeline.ledgers.rancher import RancherRecords
 
-            return RancherRecords(self._rancher, environment, self._clock)
+            return RancherRecords(self.rancher, environment, self._clock)
         from pipeline.ledgers.docker import DockerRecords
 
         return DockerRecords(self._client, self._settings.platform_engine, environment)
@@ -85,7 +85,7 @@ class PlatformDrivers:
         if self._settings.rancher:
             from pipeline.ledgers.rancher import RancherLeases
 
-            return RancherLeases(self._rancher, self._settings.environment, self._clock)
+            return RancherLeases(self.rancher, self._settings.environment, self._clock)
         from pipeline.edge.engine import open_engine
         from pipeline.ledgers.docker import DockerLeases
 
@@ -115,7 +115,7 @@ class PlatformDrivers:
         return LabRancher(self._client, settings.platform_engine, settings.environment, url=url)
 
     @cached_property
-    def _rancher(self) -> RancherClient:
+    def rancher(self) -> RancherClient:
         """One for all of them: it has as many connections as threads ask at a time."""
         from pipeline.edge.rancher_project import open_rancher
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from pipeline.gateways.base import Gateway
 from pipeline.model.bootstrap_choice import Choice, choose, reached
 from pipeline.model.bootstrap_document import Count
 from pipeline.model.bootstrap_folder import Contents, folder_of
-from pipeline.model.bootstrap_images import pinned, registries
+from pipeline.model.bootstrap_images import loose, pinned, registries, resolved
 from pipeline.model.bootstrap_secrets import Sealed, sealed
 from pipeline.model.inventory import Carried, Inventory, LeftOut
 from pipeline.model.kinds import kind_of
@@ -33,6 +33,9 @@ Keep = Callable[[str, Iterator[bytes]], str]
 Lost = Callable[[Mapping[str, tuple[str, ...]]], tuple[str, ...]]
 """Of digests by registry, those that it does not have."""
 
+Digests = Callable[[Sequence[str]], Mapping[str, str]]
+"""Of references without a digest, those whose registry tells one: reference → `repository@sha256:…`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
@@ -43,6 +46,7 @@ class Sources:
     gateway: Callable[[], Gateway]
     records: Callable[[], tuple[Record, ...]]
     lost: Lost
+    digests: Digests = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,8 @@ def listed(sources: Sources, wish: Wish) -> Estate:
 def written(estate: Estate, sources: Sources, wish: Wish, keep: Keep, libraries: Mapping[str, str]) -> Written:
     """The folder. Same estate, same bytes. Refused for images that are nowhere else, Failed for one that its registry
     has lost."""
-    moved = wish.stage(remapped(estate.sealed.inventory, estate.state, wish.remap))
+    told = sources.digests([one.id for one in loose(estate.sealed.inventory)])
+    moved = wish.stage(remapped(resolved(estate.sealed.inventory, told), estate.state, wish.remap))
     inventory = pinned(moved.inventory, carried=wish.images)
     if not wish.images:
         _refuse_lost(inventory, sources.lost)
@@ -191,22 +196,22 @@ def _without_ports(stack: FoundStack) -> FoundStack:
 
 def _counts(estate: Estate, inventory: Inventory) -> tuple[Count, ...]:
     state, exported = estate.state, inventory.stacks
-    of_platform = {kind: [one for one in inventory.left_out if one.kind == kind] for kind in ("containers", "volumes")}
-    containers = sum(service.scale for _, service in inventory.services())
+    written_down = {
+        "containers": sum(service.scale for _, service in inventory.services()),
+        "services": len([one for _, one in inventory.services() if not (one.rancher and one.rancher.sidekick_of)]),
+        "volumes": len(inventory.volumes),
+    }
     entities = sum(one.count for one in state.excluded)
     return (
         Count(kind="stacks", listed=len(estate.stacks), exported=len(exported), left_out=estate.choice.left_out),
-        Count(
-            kind="containers",
-            listed=inventory.listed.get("containers", 0),
-            exported=containers,
-            left_out=tuple(of_platform["containers"]),
-        ),
-        Count(
-            kind="volumes",
-            listed=inventory.listed.get("volumes", 0),
-            exported=len(inventory.volumes),
-            left_out=tuple(of_platform["volumes"]),
+        *(
+            Count(
+                kind=kind,
+                listed=count,
+                exported=written_down[kind],
+                left_out=tuple(one for one in inventory.left_out if one.kind == kind),
+            )
+            for kind, count in inventory.listed.items()
         ),
         Count(
             kind="entities",
@@ -234,5 +239,9 @@ def _remarks(estate: Estate, inventory: Inventory, moved: Remapped, wish: Wish) 
     without = [one.name for one in inventory.volumes if not (wish.data and one.sample)]
     if without:
         yield f"not included: the data of {', '.join(without[:_SHOWN])} (README.md has the commands that copy it)"
+    yield from (
+        f"not pinned: {one.names[0]}, which is at docker.io or not where its name says: deploy by digest"
+        for one in loose(inventory)
+    )
     yield from (f"still names the old place: {text}" for text in moved.old)
     yield from (f"nothing had this entry of the remap file: {text}" for text in moved.unused)

@@ -9,8 +9,9 @@ from typing import Any
 
 from pipeline.flows.bootstrap import Estate, Keep, Sources, Wish, Written, listed, written
 from pipeline.model.bootstrap_differences import differences
-from pipeline.model.bootstrap_document import STEPS, snapshot_of
+from pipeline.model.bootstrap_document import snapshot_of
 from pipeline.model.bootstrap_images import pinned
+from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.clock import Clock
 from pipeline.model.rehearsal import Rehearsal, StepRun, staged, verification
 from pipeline.model.remap import Remapped
@@ -32,7 +33,8 @@ class Ran:
 class Ground:
     """Where a rehearsal takes place: its environment's name, the host that publishes its ports, two free ones for its
     gateway, how files get there and scripts run there, and how it ends. `gateway` starts one where the scripts bring
-    none, `login` is what opens the registry to them; `sources` reads what was built."""
+    none (on a Rancher its server, too), `supplied` are variables that open it and the registry to them; `sources`
+    reads what was built."""
 
     environment: str
     host: str
@@ -42,7 +44,7 @@ class Ground:
     write: Callable[[Mapping[str, str]], None]
     run: Callable[[str, Mapping[str, Secret | str]], Ran]
     gateway: Callable[[Written], None]
-    login: Callable[[Written], Mapping[str, Secret | str]]
+    supplied: Callable[[Written], Mapping[str, Secret | str]]
     sources: Sources
     clearing: AbstractContextManager[object]
 
@@ -87,14 +89,15 @@ def _run(folder: Written, ground: Ground, clock: Clock) -> tuple[tuple[StepRun, 
     # Where the gateway keeps a hash only, any password does: none of its users is here.
     variables |= {one.variable: f"rehearsed-{index}" for index, one in enumerate(named_secrets(folder.contents.state))}
     variables |= folder.values
-    variables |= ground.login(folder)
+    variables |= ground.supplied(folder)
     steps: list[StepRun] = []
-    for script, _ in STEPS:
+    scripts = [name for name, _ in kit_of(folder.contents.inventory.driver).steps]
+    for script in scripts:
         started = clock.monotonic()
         ran = ground.run(script, variables)
         last = ran.lines[-_LAST:] if ran.code else ()
         steps.append(StepRun(script=script, seconds=clock.monotonic() - started, code=ran.code, last=last))
-        if script == STEPS[-1][0]:
+        if script == scripts[-1]:
             return tuple(steps), verification(ran.lines)
         if ran.code:
             break

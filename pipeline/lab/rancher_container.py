@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pipeline.edge.engine import EngineClients
 from pipeline.lab.container import STATE, LabContainer, loopback_port, name_of
-from pipeline.model.address import EngineAddress
+from pipeline.model.address import LOOPBACK, EngineAddress
+from pipeline.model.secret import Secret
 from pipeline.platforms.names import network_name
 
 if TYPE_CHECKING:
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _SOCKET = "/var/run/docker.sock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabKey:
+    """What a lab Rancher asks for."""
+
+    access: str
+    secret: Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +40,15 @@ class RancherState:
 
 
 class LabRancher:
-    """The lab Rancher of one environment. Whoever reaches its port may run anything on the engine: loopback only."""
+    """The lab Rancher of one environment. Whoever reaches its port may run anything on the engine: loopback only, or
+    with a key."""
 
-    def __init__(self, client: APIClient, address: EngineAddress, environment: str, *, url: str) -> None:
+    def __init__(
+        self, client: APIClient, address: EngineAddress, environment: str, *, url: str, key: LabKey | None = None
+    ) -> None:
+        """With a `key` nobody else is let in, and an engine that is another host (a job's own) lets it be reached."""
         self._client = client
+        self._key = key
         self._address = address
         self._environment = environment
         self.url = url or DEFAULT_URL
@@ -73,13 +88,18 @@ class LabRancher:
 
     def _payload(self, image: str) -> Mapping[str, Any]:
         """On the host's own network: from there it probes containers, and answers them as their name server."""
-        port = loopback_port("RANCHER_URL", self.url, 8080)
+        key = self._key
+        here = urlsplit(self.url).hostname in (LOOPBACK, "localhost")
+        port = urlsplit(self.url).port if key and not here else loopback_port("RANCHER_URL", self.url, 8080)
+        listen = f"{LOOPBACK if here else '0.0.0.0'}:{port}"  # noqa: S104  (see __init__)
         return {
             "Image": image,
             "Cmd": [
-                *("python3", "-m", "pipeline.lab.rancher", "--listen", f"127.0.0.1:{port}", "--runtime", "docker"),
+                *("python3", "-m", "pipeline.lab.rancher", "--listen", listen, "--runtime", "docker"),
                 *("--environment", self._environment, "--state", f"{STATE}/rancher.json"),
+                *(["--security"] if key else []),
             ],
+            "Env": [f"RANCHER_ACCESS_KEY={key.access}", f"RANCHER_SECRET_KEY={key.secret.reveal()}"] if key else [],
             # The engine's socket is root's, and so is port 53.
             "User": "0:0",
             "Labels": self._container.labels(),

@@ -9,6 +9,10 @@ from typing import Any
 
 _SHOWN = 60
 _FIELDS = 8
+_WHOLE = (
+    *(("engine", "the engine"), ("network", "the network")),
+    *(("platform", "the platform"), ("lab", "the lab gateway")),
+)
 Document = Mapping[str, Any]
 
 
@@ -20,7 +24,7 @@ def differences(old: Document, new: Document) -> tuple[str, ...]:
     found += _listed("", _entities(old), _entities(new))
     for image in sorted({*old.get("images", ())} ^ {*new.get("images", ())}):
         found.append(f"image {image}: {'no longer there' if image in old.get('images', ()) else 'new'}")
-    for key, word in (("engine", "the engine"), ("network", "the network"), ("lab", "the lab gateway")):
+    for key, word in _WHOLE:
         found += [f"{word}: {text}" for text in changes(old.get(key), new.get(key))]
     gateways = [
         {key: value for key, value in one.get("gateway", {}).items() if key != "entities"} for one in (old, new)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import BadInput, Failed
+from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.interpolate import as_written
 from pipeline.model.inventory import Carried, FoundVolume, Inventory, LeftOut
 from pipeline.model.route import GatewayState, tag_word
@@ -17,12 +18,6 @@ from pipeline.model.stack import Stack
 from pipeline.model.state_file import state_document
 
 SCHEMA_VERSION = 1
-STEPS = (
-    ("10-engine.sh", "every"),
-    *((f"{name}.sh", "first") for name in ("20-network", "30-images", "40-platform", "50-stacks", "60-gateway")),
-    ("70-verify.sh", "first"),
-)
-"""The scripts in their order, and on which hosts each runs: a platform of one engine is on the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +43,10 @@ def snapshot_of(inventory: Inventory, state: GatewayState) -> dict[str, object]:
             "registry_mirrors": list(host.registry_mirrors),
         },
         "network": _network(inventory),
+        "platform": {
+            "driver": inventory.driver,
+            "registries": [{"address": one.address, "user": one.user} for one in inventory.registries],
+        },
         "volumes": [_volume(one) for one in inventory.volumes],
         "images": sorted({service.image for _, service in inventory.services()}),
         "stacks": [_stack(one) for one in inventory.stacks],
@@ -62,13 +61,14 @@ def snapshot_of(inventory: Inventory, state: GatewayState) -> dict[str, object]:
 
 def environment_text(
     snapshot: Mapping[str, object],
-    environment: str,
+    inventory: Inventory,
     counts: tuple[Count, ...],
     *,
     carried: Mapping[str, Carried],
     variables: tuple[str, ...],
 ) -> str:
     """The file. Failed when something was listed that is neither written down nor left out for a reason."""
+    environment = inventory.environment
     for one in counts:
         left_out = sum(left.count for left in one.left_out)
         if one.listed != one.exported + left_out:
@@ -80,7 +80,7 @@ def environment_text(
     document = {
         "schema_version": SCHEMA_VERSION,
         "environment": environment,
-        "steps": [{"script": script, "hosts": hosts} for script, hosts in STEPS],
+        "steps": [{"script": script, "hosts": hosts} for script, hosts in kit_of(inventory.driver).steps],
         "variables": sorted(variables),
         "carried": {name: {"path": one.path, "sha256": one.sha256} for name, one in carried.items()},
         "counts": {one.kind: _count(one) for one in counts},

@@ -8,20 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.model.bootstrap_compose import compose_text, rancher_compose_text
-from pipeline.model.bootstrap_document import STEPS, Count, environment_text, snapshot_of
+from pipeline.model.bootstrap_document import Count, environment_text, snapshot_of
+from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.bootstrap_readme import readme_text
 from pipeline.model.bootstrap_variables import PULLING, Wanted, variables_text, wanted_variables
 from pipeline.model.deck import deck_file
 from pipeline.model.deck_apis import for_deck
 from pipeline.model.dialect import Dialect
-from pipeline.model.inventory import Carried, Inventory
+from pipeline.model.inventory import DOCKER, Carried, Inventory
 from pipeline.model.kinds import kind_of
 from pipeline.model.lead import Lead
 from pipeline.model.restore_script import ScriptHeader, entity_path, restore_script
 from pipeline.model.route import GatewayState, tag_word
 from pipeline.model.shell_call import call
 
-LIBRARIES = ("lib.sh", "bootstrap.sh", "verify.sh")
 SUMS = "SHA256SUMS"
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/_.%-]*")
 _ASKED = ("OPTIONS", "GET", "HEAD")
@@ -53,12 +53,13 @@ def folder_of(contents: Contents) -> Mapping[str, str]:
     """Path → text, SHA256SUMS last; the archives are in its sums only."""
     inventory, state = contents.inventory, contents.state
     wanted = wanted_variables(inventory, contents.owners, state)
-    files = dict(contents.libraries)
-    for script, _ in STEPS:
+    kit = kit_of(inventory.driver)
+    files = {name: contents.libraries[name] for name in kit.libraries}
+    for script, _ in kit.steps:
         files[script] = _script(script, contents, wanted)
     for stack in inventory.stacks:
         below = f"stacks/{stack.name}"
-        files[f"{below}/containers.sh"] = _containers(contents, f"{below}/containers.sh")
+        files[f"{below}/{kit.stack_script}"] = _of_stack(contents, f"{below}/{kit.stack_script}")
         files[f"{below}/docker-compose.yml"] = compose_text(stack)
         files[f"{below}/rancher-compose.yml"] = rancher_compose_text(stack)
     files["kong.yaml"] = deck_file(for_deck(state))
@@ -66,7 +67,7 @@ def folder_of(contents: Contents) -> Mapping[str, str]:
     files["README.md"] = readme_text(inventory, contents.original, contents.counts, wanted, contents.carried)
     files["environment.json"] = environment_text(
         snapshot_of(inventory, state),
-        inventory.environment,
+        inventory,
         contents.counts,
         carried=contents.carried,
         variables=tuple(one.name for one in wanted if not one.without),
@@ -90,29 +91,34 @@ def _head(contents: Contents) -> list[str]:
 
 
 def _opening(contents: Contents, script: str, wanted: tuple[Wanted, ...]) -> list[str]:
-    lines = ["set -eu", 'case $0 in */*) cd -- "${0%/*}/" ;; esac', ". ./lib.sh", ". ./bootstrap.sh"]
-    if script == "70-verify.sh":
-        lines.append(". ./verify.sh")
+    lines = ["set -eu", 'case $0 in */*) cd -- "${0%/*}/" ;; esac']
+    lines += [
+        f". ./{name}"
+        for name in kit_of(contents.inventory.driver).libraries
+        if name != "verify.sh" or script == _VERIFY
+    ]
     lines.append(call("bootstrap_begin", contents.inventory.environment))
     lines += [call("kong_needs", one.name) for one in wanted if not one.without and one.script == script != _GATEWAY]
-    if script == "30-images.sh":
+    if script == "30-images.sh" and contents.inventory.driver == DOCKER:
         lines += [call("kong_may_need", name) for name in PULLING]
     lab = contents.inventory.lab
-    if lab and script in (_GATEWAY, "70-verify.sh"):
+    if lab and script in (_GATEWAY, _VERIFY):
         lines += [f': "${{KONG_ADMIN_URL:={lab.admin}}}" "${{KONG_PROXY_URL:={lab.proxy}}}"']
     return lines
 
 
 _GATEWAY = "60-gateway.sh"
+_VERIFY = "70-verify.sh"
 
 
 def _script(script: str, contents: Contents, wanted: tuple[Wanted, ...]) -> str:
     wanted = tuple(one for one in wanted if one.name not in ("KONG_ADMIN_URL", "KONG_PROXY_URL"))
     opening, calls = _opening(contents, script, wanted), contents.calls.get(script, ())
+    ready = [*filter(None, [kit_of(contents.inventory.driver).ready])]
     if script == _GATEWAY:
-        return _gateway(contents, "\n".join([*opening, *(["bootstrap_ready", *calls] if calls else [])]))
-    lines = [*_head(contents), *opening, *(["bootstrap_ready"] if script != "10-engine.sh" else []), *calls]
-    if script == "70-verify.sh":
+        return _gateway(contents, "\n".join([*opening, *([*ready, *calls] if calls else [])]))
+    lines = [*_head(contents), *opening, *(ready if script != "10-engine.sh" else []), *calls]
+    if script == _VERIFY:
         lines += [call("kong_open", _carried_name(contents)), *_expectations(contents), "verify_end"]
     return "\n".join(lines) + "\n"
 
@@ -129,7 +135,7 @@ def _gateway(contents: Contents, opening: str) -> str:
     return restore_script(contents.state, header, library=opening)
 
 
-def _containers(contents: Contents, path: str) -> str:
+def _of_stack(contents: Contents, path: str) -> str:
     lines = ["# shellcheck shell=sh disable=SC2016", "# Called by 50-stacks.sh.", *contents.calls[path]]
     return "\n".join(lines) + "\n"
 

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pipeline.errors import Refused
-from pipeline.model.inventory import FoundImage, Inventory, LeftOut
+from pipeline.model.inventory import RANCHER, FoundImage, Inventory, LeftOut
 
 _SHOWN = 5
 
 
 def pinned(inventory: Inventory, *, carried: bool) -> Inventory:
     """The inventory with every image by its digest, or by its id where images are `carried`. Refused, naming services,
-    for one that is only on this engine and not carried; the lab gateway is left out for that instead."""
+    for one that is only on this engine and not carried; the lab gateway is left out for that instead. On a Rancher an
+    image whose digest nobody tells keeps its name (`loose`)."""
     references = {one.id: one.id if carried else _digest(one) for one in inventory.images}
+    references |= {one.id: one.names[0] for one in loose(inventory)}
     found = _without_lab(inventory) if inventory.lab and not references[inventory.lab.service.image] else inventory
     lost = sorted({service.image for _, service in found.services() if not references[service.image]})
     if lost:
@@ -25,6 +27,20 @@ def pinned(inventory: Inventory, *, carried: bool) -> Inventory:
         )
     images = tuple(one for one in found.images if references[one.id])
     return replace(found, images=images).with_images(references)
+
+
+def loose(inventory: Inventory) -> tuple[FoundImage, ...]:
+    """Images without a digest, on a platform that does not tell what its hosts pulled."""
+    return tuple(one for one in inventory.images if inventory.driver == RANCHER and not _digest(one))
+
+
+def resolved(inventory: Inventory, digests: Mapping[str, str]) -> Inventory:
+    """The same with the digests (`repository@sha256:…`) that registries tell for names without one."""
+    images = tuple(
+        replace(one, digests=(digests[one.id],)) if one.id in digests and not one.digests else one
+        for one in inventory.images
+    )
+    return replace(inventory, images=images)
 
 
 def registries(images: Iterable[FoundImage]) -> Mapping[str, tuple[str, ...]]:

@@ -5,19 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 
-from pipeline.model.bootstrap_document import STEPS, Count
+from pipeline.model.bootstrap_document import Count
+from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.bootstrap_variables import Wanted
 from pipeline.model.inventory import Carried, FoundVolume, Inventory
-
-_WHAT = {
-    "10-engine.sh": "a Docker engine, where there is none (root, apt-get)",
-    "20-network.sh": "the network",
-    "30-images.sh": "the images",
-    "40-platform.sh": "the volumes",
-    "50-stacks.sh": "the stacks, until all are well",
-    "60-gateway.sh": "the gateway's entities",
-    "70-verify.sh": "what differs, as JSON",
-}
 
 
 def readme_text(
@@ -29,6 +20,7 @@ def readme_text(
 ) -> str:
     """`original` is the inventory before a remap: what is copied has its old name here and its new one there."""
     name, old = inventory.environment, original.environment
+    kit = kit_of(inventory.driver)
     needed = [one.name for one in wanted if not one.without]
     lines = [
         f"# The environment {name}",
@@ -42,13 +34,13 @@ def readme_text(
         "",
         "## Build it",
         "",
-        "On a machine with Debian 12 (or any with a Docker engine, curl and a POSIX shell), in this folder:",
+        *kit.where,
         "",
         "```",
         "sha256sum -c SHA256SUMS",
         "cp variables.env.example variables.env    # and fill it in",
         "set -a; . ./variables.env; set +a",
-        *(f"sh {script:<18}# {_WHAT[script]}" for script, _ in STEPS),
+        *(f"sh {one.name:<18}# {one.what}" for one in kit.scripts),
         "```",
         "",
         "Each can be run again at any time. " + (_to_supply(needed)),

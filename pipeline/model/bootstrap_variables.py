@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.model.inventory import Inventory
+from pipeline.model.bootstrap_kit import kit_of
+from pipeline.model.inventory import RANCHER, FoundRegistry, Inventory
 from pipeline.model.route import GatewayState
 from pipeline.model.secret_fields import named_secrets
 
@@ -46,7 +47,8 @@ def wanted_variables(
         Wanted(name="KONG_ADMIN_URL", what="the gateway's Admin API", script="60-gateway.sh", without=admin),
         Wanted(name="KONG_PROXY_URL", what="the gateway's proxy", script="70-verify.sh", without=proxy),
     ]
-    found += [_optional(*words) for words in _OPTIONAL]
+    found += _of_rancher(inventory)
+    found += [_optional(*words) for words in kit_of(inventory.driver).optional]
     return tuple(sorted(found, key=lambda one: (bool(one.without), one.name)))
 
 
@@ -63,18 +65,28 @@ def variables_text(wanted: tuple[Wanted, ...], environment: str) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-_OPTIONAL = (
-    ("DOCKER_HOST", "the engine, unix:… or tcp:…", "every script", "it is this machine's"),
-    ("DOCKER_TLS_VERIFY", "1 for an engine behind TLS", "every script", "the engine is spoken to in plain"),
-    ("DOCKER_CERT_PATH", "the folder of ca.pem, cert.pem, key.pem", "every script", "it is ~/.docker"),
-    ("CI_DEPLOY_USER", "who pulls", "30-images.sh", "the docker command's own logins are used"),
-    ("CI_DEPLOY_PASSWORD", "that one's password or token", "30-images.sh", "the docker command's own logins are used"),
-    ("KONG_ADMIN_TOKEN", "what the Admin API may want", "60-gateway.sh", "none is sent"),
-    ("KONG_CLIENT_CERT", "a PEM file for the Admin API", "60-gateway.sh", "none is shown"),
-    ("KONG_CLIENT_KEY", "its key, a PEM file", "60-gateway.sh", "it is in the certificate's file"),
-    ("KONG_CA_CERT", "the Admin API's CA, a PEM file", "60-gateway.sh", "those that the machine trusts"),
-    ("BOOTSTRAP_WAIT", "seconds until containers have to be well", "50-stacks.sh", "it is 300"),
-)
+def registry_variables(registries: tuple[FoundRegistry, ...]) -> dict[FoundRegistry, str]:
+    """Registry → the variable that has the password which a platform logs in with there."""
+    found: dict[FoundRegistry, str] = {}
+    for one in registries:
+        name = f"REGISTRY_PASSWORD_{re.sub('[^A-Z0-9]', '_', one.address.upper())}"
+        same = sum(other.startswith(name) for other in found.values())
+        found[one] = f"{name}_{same + 1}" if same else name
+    return found
+
+
+def _of_rancher(inventory: Inventory) -> list[Wanted]:
+    if inventory.driver != RANCHER:
+        return []
+    passwords = [
+        Wanted(
+            name=name,
+            what=f"the password or token of {_plain(one.user)} at the registry {_plain(one.address)}",
+            script="40-platform.sh",
+        )
+        for one, name in registry_variables(inventory.registries).items()
+    ]
+    return [Wanted(name="RANCHER_URL", what="Rancher's address", script="every script from 40 on"), *passwords]
 
 
 def _optional(name: str, what: str, script: str, without: str) -> Wanted:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pipeline.model.image import LABEL
 from pipeline.model.stack import Stack, StackService
 
+DOCKER = "docker"
+RANCHER = "rancher"
 BOOTSTRAP_LABEL = f"{LABEL}bootstrap"
 """On what generated scripts made: the digest of the call that made it."""
 
@@ -63,6 +65,14 @@ class FoundImage:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class FoundRegistry:
+    """A registry that a platform has a login for: its address, and who logs in (never with what)."""
+
+    address: str
+    user: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabPart:
     """The lab gateway's container, where an environment has one: its own name, its service, its labels, its volume."""
@@ -87,14 +97,17 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """One environment on its platform. An environment value of a service may be secret until `declared` has put marks
-    in their places: nothing of an inventory is shown before that. `declared` are those texts by `stack/service`, as the
-    containers' labels have them. `listed` counts by kind, `left_out` says what of it is
-    not here; `upgrading` are stacks of which two definitions run, `unknown` what could not be put into these words."""
+    """One environment on its platform; `project` is the one of a Rancher's. An environment value of a service may be
+    secret until `declared` has put marks in their places: nothing of an inventory is shown before that. `declared` are
+    those texts by `stack/service`, as labels have them. `listed` counts by kind, `left_out` says what of it is not
+    here; `upgrading` are stacks of which two definitions run, `unknown` what could not be put into these words."""
 
     environment: str
     host: HostConfiguration
     network: FoundNetwork | None
+    driver: str = DOCKER
+    project: str = ""
+    registries: tuple[FoundRegistry, ...] = ()
     volumes: tuple[FoundVolume, ...] = ()
     images: tuple[FoundImage, ...] = ()
     stacks: tuple[Stack, ...] = ()

@@ -82,7 +82,12 @@ def remapped(inventory: Inventory, state: GatewayState, remap: Remap) -> Remappe
         replace(one, names=tuple(map(words.image, one.names)), digests=tuple(map(words.image, one.digests)))
         for one in inventory.images
     )
-    moved = replace(inventory, stacks=tuple(_stack(stack, words) for stack in inventory.stacks), images=images)
+    moved = replace(
+        inventory,
+        stacks=tuple(_stack(stack, words) for stack in inventory.stacks),
+        images=images,
+        registries=tuple(replace(one, address=words.host(one.address)) for one in inventory.registries),
+    )
     new_state = replace(state, entities=tuple(_entity(entity, words) for entity in state.entities))
     _refuse_equal_routes(state, new_state)
     if remap.environment and remap.environment != inventory.environment:
@@ -108,10 +113,13 @@ def _service(service: StackService, words: Words) -> StackService:
     found["ports"] = tuple(
         msgspec.structs.replace(one, address=words.text(one.address)) if one.address else one for one in service.ports
     )
+    if service.rancher is not None:
+        metadata = words.anywhere(service.rancher.metadata)
+        found["rancher"] = msgspec.structs.replace(service.rancher, metadata=metadata)
     return msgspec.structs.replace(service, **found)
 
 
-_OWN = ("name", "image", "depends_on", "mounts", "health", "ports")
+_OWN = ("name", "image", "depends_on", "mounts", "health", "ports", "rancher")
 
 
 def _mount(mount: Mount, words: Words) -> Mount:

@@ -49,6 +49,10 @@ class Words:
             return f"{self._registry[host]}/{rest}"
         return reference
 
+    def host(self, registry: str) -> str:
+        """A registry's own address, as images are called by it."""
+        return self.image(f"{registry}/x").removesuffix("/x")
+
     def path(self, source: str) -> str:
         for old in sorted(self._volumes, key=len, reverse=True):
             root = old.rstrip("/")

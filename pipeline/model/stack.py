@@ -69,7 +69,8 @@ class RancherHealth(_Part, frozen=True, kw_only=True):
 
 class RancherPart(_Part, frozen=True, kw_only=True):
     """What only Rancher is told of a service: rancher-compose.yml and the labels of the compose file. One that is a
-    sidekick is started with each container of `sidekick_of`."""
+    sidekick is started with each container of `sidekick_of`. `defines`: which of its settings the release that made a
+    service said are its own, as JSON; where it is written down again that stays said."""
 
     health: RancherHealth | None = None
     batch_size: int = 1
@@ -80,6 +81,7 @@ class RancherPart(_Part, frozen=True, kw_only=True):
     drain_timeout_ms: int = 0
     milli_cpu_reservation: int = 0
     sidekick_of: str = ""
+    defines: str = ""
 
 
 class StackService(_Part, frozen=True, kw_only=True):

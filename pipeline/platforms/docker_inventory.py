@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -11,13 +10,13 @@ import msgspec
 from pipeline.model.image import LABEL
 from pipeline.model.inventory import BOOTSTRAP_LABEL, FoundImage, FoundVolume, HostConfiguration, LabPart, LeftOut
 from pipeline.model.stack import Definition, Stack, StackService
-from pipeline.platforms.docker_payload import SECRETS_LABEL
 from pipeline.platforms.docker_reduction import not_covered, reduced
+from pipeline.platforms.labels import PART_LABEL, SECRETS_LABEL, declared_in
 from pipeline.platforms.names import dashed
 
 _FACTS = ("service", "environment", "stack", "branch", "commit", "version", "subject", "author", "actor")
 _KEPT = {f"{LABEL}{name}" for name in (*_FACTS, "definition", "sameness")}
-_NOT_THE_STACKS = {f"{LABEL}compose-service", BOOTSTRAP_LABEL, SECRETS_LABEL}
+_NOT_THE_STACKS = {PART_LABEL, BOOTSTRAP_LABEL, SECRETS_LABEL}
 Details = Mapping[str, Any]
 
 
@@ -67,7 +66,7 @@ def declared(details: list[Details]) -> dict[str, Mapping[str, str]]:
         labels = one["Config"]["Labels"]
         if SECRETS_LABEL in labels:
             key = f"{labels[f'{LABEL}stack']}/{labels[f'{LABEL}compose-service']}"
-            found[key] = {str(name): str(text) for name, text in json.loads(labels[SECRETS_LABEL]).items()}
+            found[key] = declared_in(labels)
     return found
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 
 from pipeline.model.image import LABEL
-from pipeline.model.interpolate import as_written, fill_secrets, secrets_in
+from pipeline.model.interpolate import fill_secrets
 from pipeline.model.secret import Secret
 from pipeline.model.stack import FoundContainer, HealthCheck, Mount, Stack, StackService, State
+from pipeline.platforms.labels import own_labels
 from pipeline.platforms.names import network_name, volume_name
 
-SECRETS_LABEL = f"{LABEL}secrets"
-"""Which environment values hold secrets, as `{NAME: text}` with `${VARIABLE}` in their places: no value is in it."""
 ONCE_LABEL = "io.rancher.container.start_once"
 _NANOSECONDS = 1_000_000_000
 
@@ -24,7 +22,7 @@ def container_payload(stack: Stack, service: StackService, secrets: Mapping[str,
     payload: dict[str, object] = {
         "Image": service.image,
         "Env": [f"{name}={fill_secrets(text, secrets)}" for name, text in sorted(service.environment.items())],
-        "Labels": dict(service.labels) | dict(stack.labels) | _own_labels(service),
+        "Labels": dict(service.labels) | dict(stack.labels) | own_labels(service),
         "HostConfig": _host_config(stack, service),
         "NetworkingConfig": {"EndpointsConfig": {network_name(stack.environment): {"Aliases": [alias]}}},
         "ExposedPorts": {f"{port.container}/{port.protocol}": {} for port in service.ports},
@@ -80,12 +78,6 @@ def state_of(status: str, health: str) -> State:
         case "starting":
             return "starting"
     return "running"
-
-
-def _own_labels(service: StackService) -> dict[str, str]:
-    declared = {name: as_written(text) for name, text in service.environment.items() if secrets_in(text)}
-    told = {SECRETS_LABEL: json.dumps(declared, sort_keys=True)} if declared else {}
-    return {f"{LABEL}compose-service": service.name} | told
 
 
 def _host_config(stack: Stack, service: StackService) -> dict[str, object]:

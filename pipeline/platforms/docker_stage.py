@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 _TOGETHER = 8
-_MARKS = ("environment", "lab-environment", "ledger-environment")
+_MARKS = ("lab-environment", "environment", "ledger-environment")
+"""The labs first: a Rancher makes its containers anew."""
 
 
 class DockerStage:
@@ -34,18 +35,12 @@ class DockerStage:
 
     def clear(self) -> None:
         client, part = self._client, f"-{dashed(self._environment)}"
-        with engine_errors(self._address, "list what a rehearsal made"):
-            mine = [
-                one["Id"]
-                for mark in _MARKS
-                for one in client.containers(all=True, filters={"label": f"{LABEL}{mark}={self._environment}"})
-            ]
-            archives = client.containers(all=True, filters={"label": f"{LABEL}archive"})
-        mine += [one["Id"] for one in archives if part in one["Labels"][f"{LABEL}archive"]]
         engines = EngineClients(None, self._address)
         try:
             with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="clear") as pool:
-                list(pool.map(lambda one: self._container_gone(engines, one), mine))
+                for mark in _MARKS:
+                    list(pool.map(lambda one: self._container_gone(engines, one), self._marked(mark)))
+                list(pool.map(lambda one: self._container_gone(engines, one), self._archives(part)))
         finally:
             engines.close()
         for volume in client.volumes()["Volumes"] or ():
@@ -53,6 +48,16 @@ class DockerStage:
                 self._gone(f"the volume {volume['Name']}", client.remove_volume, volume["Name"], force=True)
         for network in client.networks(names=[network_name(self._environment)]):
             self._gone(f"the network {network['Name']}", client.remove_network, network["Id"])
+
+    def _marked(self, mark: str) -> list[str]:
+        with engine_errors(self._address, "list what a rehearsal made"):
+            found = self._client.containers(all=True, filters={"label": f"{LABEL}{mark}={self._environment}"})
+        return [one["Id"] for one in found]
+
+    def _archives(self, part: str) -> list[str]:
+        with engine_errors(self._address, "list what a rehearsal made"):
+            found = self._client.containers(all=True, filters={"label": f"{LABEL}archive"})
+        return [one["Id"] for one in found if part in one["Labels"][f"{LABEL}archive"]]
 
     def _container_gone(self, engines: EngineClients, one: str) -> None:
         self._gone(f"the container {one[:12]}", engines.client.remove_container, one, v=True, force=True)

@@ -9,9 +9,11 @@ from typing import Any
 
 from pipeline.model.image import LABEL
 from pipeline.model.interpolate import fill_secrets
+from pipeline.model.inventory import BOOTSTRAP_LABEL
 from pipeline.model.rancher import owner
 from pipeline.model.secret import Secret
 from pipeline.model.stack import Mount, Port, RancherHealth, RancherPart, Stack, StackService
+from pipeline.platforms.labels import own_labels
 from pipeline.platforms.names import volume_name
 
 DEFINES = f"{LABEL}defines"
@@ -62,11 +64,12 @@ def sidekicks_of(stack: Stack, service: StackService) -> tuple[StackService, ...
 def launch_config(stack: Stack, service: StackService, secrets: Mapping[str, Secret]) -> dict[str, Any]:
     """Every container of the service, with a label that says what of it this release defines."""
     environment = {name: fill_secrets(text, secrets) for name, text in sorted(service.environment.items())}
-    labels = dict(service.labels) | dict(stack.labels) | {f"{LABEL}compose-service": service.name}
+    labels = dict(service.labels) | dict(stack.labels) | own_labels(service)
     fields = {key: value for key, value in _fields(stack, service).items() if value not in (None, [], {}, 0, "", False)}
     defines = {"environment": sorted(environment), "labels": sorted(labels), "fields": sorted(fields)}
     defines["scale"] = [str(service.scale)]
-    labels[DEFINES] = json.dumps(defines, separators=(",", ":"))
+    told = service.rancher.defines if service.rancher else ""
+    labels[DEFINES] = told or json.dumps(defines, separators=(",", ":"))
     return fields | {
         "imageUuid": f"docker:{service.image}",
         "environment": environment,
@@ -107,7 +110,8 @@ def merged(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any
     ours = defined(found)
     kept = {key: value for key, value in found.items() if key not in (*_SERVERS, *ours["fields"]) and value is not None}
     for key in ("environment", "labels"):
-        others = {name: text for name, text in (found.get(key) or {}).items() if name not in ours[key]}
+        gone = {*ours[key], BOOTSTRAP_LABEL}
+        others = {name: text for name, text in (found.get(key) or {}).items() if name not in gone}
         kept[key] = others | wanted[key]
     return kept | {key: value for key, value in wanted.items() if key not in ("environment", "labels")}
 

@@ -280,11 +280,11 @@ bootstrap_volume_archive() {
     bootstrap_tell "volume $1: made, filled from $2"
 }
 
-# bootstrap_stack NAME: makes its containers, beside other stacks.
+# bootstrap_stack NAME [FILE]: makes its containers, beside other stacks.
 bootstrap_stack() {
     (
         # shellcheck disable=SC1090
-        . "./stacks/$1/containers.sh"
+        . "./stacks/$1/${2:-containers.sh}"
     ) &
     bootstrap_waiting="$bootstrap_waiting $!"
     bootstrap_running=$((bootstrap_running + 1))

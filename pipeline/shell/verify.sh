@@ -181,8 +181,12 @@ verify_route() {
 verify_end() {
     [ -n "${KONG_PROXY_URL:-}" ] || verify_leaves_out 'routes: KONG_PROXY_URL is not set'
     kong_escape "$bootstrap_environment"
-    printf '{"schema_version":1,"environment":%s,"found":{"networks":%s,"volumes":%s,"images":%s,"containers":%s,"entities":%s,"routes":%s},"differences":[%s],"not_compared":[%s]}\n' \
-        "$kong_escaped" "$verify_networks" "$verify_volumes" "$verify_images" "$verify_containers" \
-        "$verify_entities" "$verify_routes" "$verify_differences" "$verify_not_compared"
+    if [ -n "${verify_services:-}" ]; then
+        verify_found="\"services\":$verify_services"
+    else
+        verify_found="\"networks\":$verify_networks,\"volumes\":$verify_volumes,\"images\":$verify_images,\"containers\":$verify_containers"
+    fi
+    printf '{"schema_version":1,"environment":%s,"found":{%s,"entities":%s,"routes":%s},"differences":[%s],"not_compared":[%s]}\n' \
+        "$kong_escaped" "$verify_found" "$verify_entities" "$verify_routes" "$verify_differences" "$verify_not_compared"
     [ -z "$verify_differences" ] || exit 1
 }

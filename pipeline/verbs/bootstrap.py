@@ -16,7 +16,8 @@ from pipeline.errors import BadInput, Refused
 from pipeline.flows import bootstrap as flow
 from pipeline.model.bootstrap_document import read_environment
 from pipeline.model.bootstrap_drift import DOCUMENT, drift
-from pipeline.model.bootstrap_folder import LIBRARIES, folder_name
+from pipeline.model.bootstrap_folder import folder_name
+from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.compose_yaml import load_yaml
 from pipeline.model.remap import NO_REMAP, Remap, parse_remap
 from pipeline.verbs.several import checks_only
@@ -88,6 +89,7 @@ def sources_of(session: Session) -> flow.Sources:
         gateway=lambda: session.gateway,
         records=lambda: session.records.all(),
         lost=session.bootstrap.lost,
+        digests=session.bootstrap.digests,
     )
 
 
@@ -149,6 +151,12 @@ def _known(sums: dict[str, str]) -> flow.Keep:
 
 
 def _wish(session: Session, flags: Flags) -> flow.Wish:
+    if session.settings.rancher and (flags.carried.images or flags.carried.data):
+        raise BadInput(
+            "a Rancher's images and volumes lie on its hosts, which only Rancher reaches",
+            hint="Leave --with-images and --with-data out: images come from their registry, and the folder's README.md "
+            "has the commands that copy data.",
+        )
     return flow.Wish(
         remap=_remap(session, flags.remap) if flags.remap else NO_REMAP,
         images=flags.carried.images,

@@ -17,13 +17,15 @@ from pipeline.edge.script import free_ports, run_script
 from pipeline.errors import BadInput, Failed, Unreachable
 from pipeline.flows import bootstrap as flow
 from pipeline.flows.bootstrap_rehearse import Ground, Ran, rehearse
-from pipeline.model.bootstrap_folder import LIBRARIES, folder_name
+from pipeline.model.bootstrap_folder import folder_name
+from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.bootstrap_variables import PULLING
 from pipeline.model.clock import Deadline
 from pipeline.model.dialect import Dialect
 from pipeline.model.rehearsal import Rehearsal, rehearsal_name, report_document, report_text
 from pipeline.model.secret import Secret
 from pipeline.verbs.bootstrap import sources_of
+from pipeline.verbs.bootstrap_rancher import RancherGround
 from pipeline.wiring import Session
 
 _START_SECONDS = 30.0
@@ -61,11 +63,10 @@ def _report(session: Session, found: Rehearsal) -> None:
 
 
 def _ground(session: Session, place: Path, environment: str) -> Ground:
-    folder = GeneratedFolder(place)
-    admin, proxy = free_ports(2)
-    drivers = session.bootstrap
-    host = drivers.host
+    folder, drivers = GeneratedFolder(place), session.bootstrap
+    host, (admin, proxy, port) = drivers.host, free_ports(3)
     urls = {"admin": f"http://{host}:{admin}", "proxy": f"http://{host}:{proxy}"}
+    rancher = RancherGround(session, environment, f"http://{host}:{port}") if session.settings.rancher else None
 
     def run_here(script: str, variables: Mapping[str, Secret | str]) -> Ran:
         session.console.tell(f"— {script}")
@@ -75,8 +76,11 @@ def _ground(session: Session, place: Path, environment: str) -> Ground:
         return Ran(code=code, lines=lines)
 
     def gateway(written: flow.Written) -> None:
-        version = _kong_version(written)
-        drivers.lab(environment, **urls, kong_version=version).up(_gateway_image(session))
+        image = _gateway_image(session)
+        if rancher:
+            rancher.start(image)
+        lab = drivers.lab(environment, **urls, kong_version=_kong_version(written))
+        lab.up(image, with_rancher=bool(rancher))
         _wait(session, environment, urls["admin"])
 
     return Ground(
@@ -88,10 +92,10 @@ def _ground(session: Session, place: Path, environment: str) -> Ground:
         write=folder.write,
         run=run_here,
         gateway=gateway,
-        login=lambda written: _login(session, written),
+        supplied=rancher.supplied if rancher else lambda written: _login(session, written),
         sources=flow.Sources(
-            platform=lambda: drivers.rehearsing(environment),
-            exporter=lambda: drivers.rehearsed(environment),
+            platform=rancher.platform if rancher else lambda: drivers.rehearsing(environment),
+            exporter=rancher.exporter if rancher else lambda: drivers.rehearsed(environment),
             gateway=lambda: drivers.gateway(environment, urls["admin"]),
             records=lambda: (),
             lost=lambda _: (),

@@ -19,7 +19,7 @@ from pipeline.edge.folder import GeneratedFolder
 from pipeline.edge.library import shell_libraries
 from pipeline.flows import bootstrap as flow
 from pipeline.model.address import EngineAddress, RegistryAddress
-from pipeline.model.bootstrap_folder import LIBRARIES
+from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.image import LABEL
 from pipeline.model.interpolate import secret_mark
 from pipeline.model.secret import Secret

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from pipeline.edge.engine import open_engine
 from pipeline.flows.bootstrap import Wish, Written
-from pipeline.model.bootstrap_document import STEPS, snapshot_of
+from pipeline.model.bootstrap_document import snapshot_of
+from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.rehearsal import rehearsal_name, staged
 from pipeline.model.remap import Remapped
 from pipeline.model.stack import HealthCheck
@@ -92,7 +93,7 @@ def test_an_estate_comes_back_byte_for_byte_on_a_real_engine(
         wait_for(lambda: all(stack.serves for stack in source.platform.stacks()), seconds=60)
         written = source.write(tmp_path / copy, Wish(images=True, stage=lambda found: under(copy, found)))
 
-        for script, _ in STEPS:
+        for script, _ in kit_of("docker").steps:
             secrets = {name: value.reveal() for name, value in written.values.items()}
             done = target.run(tmp_path / copy, script, shell, **secrets)
             assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"

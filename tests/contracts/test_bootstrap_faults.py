@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.edge.library import shell_libraries
 from pipeline.errors import Failed, Refused
 from pipeline.flows import bootstrap as flow
 from pipeline.flows.bootstrap import Wish
 from pipeline.model.bootstrap_drift import drift
+from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.remap import parse_remap
 from pipeline.model.stack import Mount, StackService
 from tests.contracts.random_estates import SECRETS, Site, make_stack, on_images
@@ -21,6 +23,7 @@ from tests.contracts.whole_gateways import SHELLS, open_lab
 from tests.memory_engine import MemoryEngine, memory_engine
 
 SERVICE = "00000000-0000-4000-8000-00000000000a"
+TEXTS = shell_libraries(LIBRARIES)
 DIGEST = f"registry.example/app@sha256:{'a' * 64}"
 
 
@@ -162,7 +165,7 @@ def test_an_image_that_its_registry_has_lost_is_named(bench: Bench) -> None:
     sources = replace(bench.source.sources, lost=lambda wanted: tuple(f"{h}/{o}" for h, s in wanted.items() for o in s))
 
     with pytest.raises(Failed, match=f"the registry has lost {DIGEST}") as failed:
-        flow.written(estate, sources, Wish(), lambda *_: "", {})
+        flow.written(estate, sources, Wish(), lambda *_: "", TEXTS)
     assert "--with-images" in failed.value.hint
 
 
@@ -181,7 +184,7 @@ def test_a_volume_that_changes_while_it_is_read_is_refused(bench: Bench) -> None
     sums = iter(["image", "first", "second"])
 
     with pytest.raises(Refused, match=r"cities-stage-data changes while it is read; cities-master-0a1b2c3d.app.1-"):
-        flow.written(estate, bench.source.sources, Wish(images=True, data=True), lambda *_: next(sums), {})
+        flow.written(estate, bench.source.sources, Wish(images=True, data=True), lambda *_: next(sums), TEXTS)
 
 
 def test_what_came_while_it_was_listed_makes_the_counts_fail(bench: Bench) -> None:
@@ -193,7 +196,7 @@ def test_what_came_while_it_was_listed_makes_the_counts_fail(bench: Bench) -> No
     estate = replace(estate, sealed=replace(estate.sealed, inventory=inventory))
 
     with pytest.raises(Failed, match="2 containers are listed, 1 would be written down and 0 left out"):
-        flow.written(estate, bench.source.sources, Wish(images=True), lambda *_: "", {})
+        flow.written(estate, bench.source.sources, Wish(images=True), lambda *_: "", TEXTS)
 
 
 def test_a_container_beside_the_stacks_is_counted_with_its_reason(bench: Bench) -> None:

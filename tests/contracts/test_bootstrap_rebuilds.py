@@ -15,7 +15,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.flows.bootstrap import Wish, Written
-from pipeline.model.bootstrap_document import STEPS, snapshot_of
+from pipeline.model.bootstrap_document import snapshot_of
+from pipeline.model.bootstrap_kit import kit_of
 from tests.contracts.random_estates import SECRETS, Draw, Site, estates, on_images
 from tests.contracts.whole_gateways import SHELLS, open_lab
 from tests.memory_engine import MemoryEngine, memory_engine
@@ -69,7 +70,7 @@ def deploy(engine: MemoryEngine, site: Site, drawn: Draw) -> None:
 
 def build(site: Site, folder: Path, shell: str, written: Written) -> None:
     secrets = {name: value.reveal() for name, value in written.values.items()}
-    for script, _ in STEPS:
+    for script, _ in kit_of("docker").steps:
         done = site.run(folder, script, shell, **secrets)
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
 

@@ -17,7 +17,7 @@ from pipeline.flows import bootstrap as flow
 from pipeline.flows.bootstrap import Wish
 from pipeline.flows.bootstrap_rehearse import Ground, Ran, rehearse
 from pipeline.model.address import EngineAddress
-from pipeline.model.bootstrap_folder import LIBRARIES
+from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.interpolate import secret_mark
 from pipeline.model.rehearsal import Rehearsal, rehearsal_name, report_text
 from pipeline.model.secret import Secret
@@ -61,7 +61,7 @@ class Stage:
             write=folder.write,
             run=run or self.run,
             host="127.0.0.1",
-            login=lambda _: {},
+            supplied=lambda _: {},
             gateway=lambda _: None,
             sources=self.site.sources,
             clearing=self.clearing(),

@@ -35,24 +35,24 @@ def written(estate: Estate, *flags: str) -> Path:
     return estate.folder / "bootstrap" / estate.environment.name
 
 
-def bare(folder: Path) -> Path:
-    """A folder of commands for PATH: a shell, curl and docker, nothing else."""
+def bare(folder: Path, *commands: str) -> Path:
+    """A folder of commands for PATH: a shell, curl and docker (or other commands), nothing else."""
     folder.mkdir(exist_ok=True)
-    for name, command in (("sh", "dash"), ("curl", "curl"), ("docker", "docker")):
+    for name in ("sh", "curl", *(commands or ["docker"])):
         if not (folder / name).exists():
-            (folder / name).symlink_to(shutil.which(command) or command)
+            (folder / name).symlink_to(shutil.which("dash" if name == "sh" else name) or name)
     return folder
 
 
-def run_scripts(folder: Path, path: Path, **variables: str) -> list[Ran]:
-    """All of them in their order, up to the first that fails."""
+def run_scripts(folder: Path, path: Path, *, but: str = "", **variables: str) -> list[Ran]:
+    """All of them in their order `but` one, up to the first that fails."""
     given = {
         name: os.environ[name]
         for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
         if name in os.environ
     }
     done = []
-    for script in sorted(folder.glob("[0-9]*.sh")):
+    for script in sorted(found for found in folder.glob("[0-9]*.sh") if found.name != but):
         command = [str(path / "sh"), str(script)]
         ran = subprocess.run(
             command, env=given | {"PATH": str(path)} | variables, capture_output=True, text=True, timeout=300

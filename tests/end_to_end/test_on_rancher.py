@@ -14,6 +14,7 @@ import pytest
 from tests.end_to_end.conftest import forget_routes
 from tests.end_to_end.estate import Environment, Estate, ask, free_port
 from tests.end_to_end.load import Load
+from tests.end_to_end.test_bootstrap import bare, run_scripts
 
 pytestmark = pytest.mark.engine
 
@@ -184,3 +185,51 @@ def test_an_upgrade_in_place_that_does_not_get_well_is_rolled_back(estate: Estat
     assert ran.code == 1, ran
     assert [one["uuid"] for one in listed(estate_url(estate), "containers")] == before
     assert estate.ask()[1]["says"] == "well"
+
+
+def test_the_environment_is_written_down_and_rehearsed_on_a_rancher_of_its_own(
+    estate: Estate, environment: Environment
+) -> None:
+    estate.invoke("release", HELLO_TOKEN="hunter2-hunter2")
+
+    ran = estate.invoke("bootstrap")
+    checked = estate.invoke("bootstrap", "--check")
+    rehearsed = estate.invoke("bootstrap", "--rehearse")
+
+    assert ran.code == 0, ran
+    folder = estate.folder / "bootstrap" / environment.name
+    assert "hunter2" not in "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+    assert checked.code == 0, checked
+    assert rehearsed.code == 0, rehearsed
+    report = json.loads((estate.folder / f"build/bootstrap-{environment.name}/rehearsal.json").read_text())
+    assert report["passed"]
+    assert report["verification"]["found"] == {"services": 1, "entities": 2, "routes": 1}
+    assert "hunter2" not in rehearsed.out + rehearsed.err
+    left = environment.engine.containers.list(all=True, filters={"name": "rehearsal-"}, ignore_removed=True)
+    assert left == []
+    estate.behave("changed")
+    estate.invoke("release", HELLO_TOKEN="hunter2-hunter2")
+    assert estate.invoke("bootstrap", "--check").code == 2
+
+
+def test_the_scripts_bring_the_stacks_back_by_a_shell_and_curl_alone(
+    estate: Estate, environment: Environment, tmp_path: Path
+) -> None:
+    estate.invoke("release", HELLO_TOKEN="hunter2-hunter2")
+    assert estate.invoke("bootstrap").code == 0
+    before = estate.ask()[1]["starts"]
+    for stack in listed(estate_url(estate), "stacks"):
+        ask(f"{estate_url(estate)}/v2-beta/projects/1a5/stacks/{stack['id']}", "DELETE")
+    forget_routes(environment)
+
+    folder = estate.folder / "bootstrap" / environment.name
+    given = {"RANCHER_URL": estate_url(estate), "RANCHER_REGISTER": "no", "HELLO_TOKEN": "hunter2-hunter2"}
+    given |= {"KONG_ADMIN_URL": environment.admin, "KONG_PROXY_URL": environment.proxy}
+    # 10-engine.sh is for machines without an engine: it would look for docker, and install it.
+    done = run_scripts(folder, bare(tmp_path / "bin", "sleep"), but="10-engine.sh", **given)
+
+    assert [one.code for one in done] == [0] * 7, done[-1]
+    assert json.loads(done[-1].out)["differences"] == []
+    assert estate.ask()[1]["starts"] == before + 1
+    assert estate.ask("/secret") == (200, {"length": len("hunter2-hunter2")})
+    assert estate.invoke("bootstrap", "--check").code == 0

@@ -11,7 +11,7 @@ import pytest
 from pipeline.edge.library import shell_libraries
 from pipeline.flows import bootstrap as flow
 from pipeline.flows.bootstrap import Sources, Wish
-from pipeline.model.bootstrap_folder import LIBRARIES
+from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.remap import NO_REMAP, parse_remap
 from pipeline.model.state_file import read_state_file
 from tests.contracts.random_estates import Site
