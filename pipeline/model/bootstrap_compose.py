@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.model.interpolate import as_written
-from pipeline.model.stack import NO_HEALTH, HealthCheck, Mount, Port, Stack, StackService
+from pipeline.model.stack import (
+    NO_HEALTH,
+    HealthCheck,
+    Mount,
+    Port,
+    RancherHealth,
+    RancherPart,
+    Stack,
+    StackService,
+)
 from pipeline.model.yaml_text import yaml_text
 
 _SAME = {
@@ -36,6 +45,11 @@ _SAME = {
     "cpuset": "cpuset",
 }
 
+_HEALTH = (
+    *("port", "interval", "response_timeout", "initializing_timeout", "reinitializing_timeout"),
+    *("healthy_threshold", "unhealthy_threshold", "strategy"),
+)
+
 
 def compose_text(stack: Stack) -> str:
     """The file. Secrets are `${NAME}`; how many containers a service has is what Rancher's own file says."""
@@ -46,10 +60,30 @@ def compose_text(stack: Stack) -> str:
 
 
 def rancher_compose_text(stack: Stack) -> str:
-    """Of each service, how many containers it has."""
-    return yaml_text(
-        {"version": "2", "services": {one.name: {"scale": one.scale} for one in stack.definition.services}}
-    )
+    """Of each service, how many containers it has, and what only Rancher is told. A sidekick has as many as the service
+    that it goes with."""
+    services = {one.name: _of_rancher(one) for one in stack.definition.services}
+    return yaml_text({"version": "2", "services": {name: found for name, found in services.items() if found}})
+
+
+def _of_rancher(service: StackService) -> dict[str, object]:
+    part = service.rancher or RancherPart()
+    found: dict[str, object] = {} if part.sidekick_of else {"scale": service.scale}
+    if part.health is not None:
+        found["health_check"] = _rancher_health(part.health)
+    for key in ("metadata", "retain_ip", "drain_timeout_ms", "milli_cpu_reservation"):
+        if value := getattr(part, key):
+            found[key] = _written(value)
+    return found
+
+
+def _rancher_health(health: RancherHealth) -> dict[str, object]:
+    found: dict[str, object] = {key: getattr(health, key) for key in _HEALTH}
+    if health.request_line:
+        found["request_line"] = _written(health.request_line)
+    if health.quorum:
+        found["recreate_on_quorum_strategy_config"] = {"quorum": health.quorum}
+    return found
 
 
 def _service(service: StackService) -> dict[str, object]:
@@ -72,9 +106,7 @@ def _service(service: StackService) -> dict[str, object]:
     if service.log_driver or service.log_options:
         logging = {"driver": service.log_driver, "options": service.log_options}
         found["logging"] = {key: value for key, value in logging.items() if value}
-    written = _written(found)
-    assert isinstance(written, dict)  # noqa: S101  (it was one)
-    return written
+    return {key: _written(value) for key, value in found.items()}
 
 
 def _written(value: object) -> object:

@@ -167,18 +167,20 @@ rancher_choose() {
         esac
         rancher_left=${rancher_left#*'{"id":"1a'}
         rancher_id=1a${rancher_left%%'"'*}
-        rancher_name=${rancher_left#*'"name":"'}
-        rancher_name=${rancher_name%%'"'*}
+        rancher_name=${rancher_left%%'{"id":"1a'*}
+        rancher_name=${rancher_name#*'"name":"'}
         rancher_only="$rancher_only $rancher_id"
-        case $rancher_wanted in
-        "$rancher_id") rancher_found="$rancher_found $rancher_id" ;;
-        esac
-        case $kong_quoted in
-        "$rancher_name") rancher_found="$rancher_found $rancher_id" ;;
+        case $rancher_name in
+        "$kong_quoted\","*) rancher_found="$rancher_found $rancher_id" ;;
+        *) [ "$rancher_wanted" != "$rancher_id" ] || rancher_found=$rancher_id ;;
         esac
     done
-    case ${kong_of_RANCHER_PROJECT:-}/$rancher_found in
-    /) case $rancher_only in *' '*' '*) ;; *) rancher_found=$rancher_only ;; esac ;;
+    # The key of a project sees that one and can make none: it is meant, however it is called.
+    case $kong_of_RANCHER_PROJECT/$rancher_found/$rancher_only/$rancher_answer in
+    *'"createTypes":{"project":"'*'"data":['* | */*' '*' '*/*) ;;
+    //*) rancher_found=$rancher_only ;;
+    esac
+    case $rancher_found in
     *' '*' '*) kong_stop 3 "several projects are called $rancher_wanted" "Set RANCHER_PROJECT to an id:$rancher_found" ;;
     esac
     rancher_id=${rancher_found# }

@@ -27,6 +27,7 @@ from pipeline.model.secret import Secret
 from pipeline.model.stack import Mount, Port, RancherHealth, RancherPart, StackService
 from pipeline.platforms.rancher import RancherPlatform
 from pipeline.platforms.rancher_export import RancherExporter
+from tests.contracts.platform_scenes import wait_for
 from tests.contracts.random_estates import (
     ENVIRONMENT,
     SECRETS,
@@ -177,6 +178,7 @@ class RancherSite:
             digest = stack.definition.digest()
             self.platform.start(replace(stack, labels={**stack.labels, "pipeline.definition": digest}), SECRETS)
         self.platform.close()
+        wait_for(lambda: all(stack.serves for stack in self.platform.stacks()), seconds=30)
         assert self.lab is not None
         self.lab.make(list(drawn.drafts))
 
