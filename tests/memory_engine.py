@@ -213,13 +213,14 @@ class _Handler(BaseHTTPRequestHandler):
                     "Arch": "amd64",
                 }
             case ["GET", "info"]:
-                return 200, {"LoggingDriver": "json-file", "LiveRestoreEnabled": False, "RegistryConfig": {}}
+                told = {"LoggingDriver": "json-file", "LiveRestoreEnabled": False, "RegistryConfig": {}}
+                return 200, {"Name": "new-1"} | told
             case ["GET", "events"]:
                 return 200, b""
             case ["GET", "containers", "json"]:
                 return 200, [_listed(one) for one in engine.containers.values() if _matches(one, query)]
             case ["POST", "containers", "create"]:
-                return engine.create(query["name"], json.loads(content))
+                return engine.create(query.get("name", "unnamed"), json.loads(content))
             case ["GET", "images", *name, "json"]:
                 found = engine.image("/".join(name))
                 return (200, found) if found else (404, {"message": f"No such image: {'/'.join(name)}"})

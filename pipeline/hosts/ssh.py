@@ -23,6 +23,8 @@ BOOT = (
     'LC_ALL=C; export LC_ALL; read -r n && host_program=$(head -c "$n"; echo .) && '
     '[ "${#host_program}" -gt "$n" ] && eval "${host_program%.}"'
 )
+_RANCHERS = ("rancher-agent", "rancher-server")
+"""What its own containers are called on a host; those that it makes carry its label."""
 _LONGEST = 128 * 1024 - 1
 """Bytes of one variable, `NAME=value` with the end (Linux' MAX_ARG_STRLEN)."""
 
@@ -59,9 +61,9 @@ class SshHost:
             engine=first("engine"),
             others=tuple(words[0] for words in answers.get("other", ())),
             containers=tuple(
-                Foreign(name=name, image=image)
-                for name, image, *environments in answers.get("container", ())
-                if self._environment not in environments
+                Foreign(name=name, image=image, of_rancher=name in _RANCHERS or any(marks[3:]))
+                for name, image, *marks in answers.get("container", ())
+                if self._environment not in marks
             ),
             free=_free(["free", *words] for words in answers.get("free", ())),
             begun=bool(first("begun")),

@@ -21,10 +21,11 @@ _WRONG = "Write user@host, user@host:port, or a Host of ssh_config; [::1]:22 for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """A container that is not of this environment."""
+    """A container that is not of this environment; `of_rancher`: a Rancher's own, or one that it made."""
 
     name: str
     image: str
+    of_rancher: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +109,13 @@ def _objections(facts: Facts, environment: str, least_free: int) -> Iterator[Obj
             what="a docker is there and does not answer, so what it runs cannot be seen",
             hint="Start it (`systemctl start docker`), or remove it with its data.",
         )
-    if facts.containers:
-        shown = ", ".join(f"{one.name} ({one.image})" for one in facts.containers[:5])
-        more = f" and {len(facts.containers) - 5} more" if len(facts.containers) > 5 else ""
+    # A machine that an earlier run made a host of has what Rancher runs on each.
+    foreign = [one for one in facts.containers if not (one.of_rancher and facts.begun)]
+    if foreign:
+        shown = ", ".join(f"{one.name} ({one.image})" for one in foreign[:5])
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
         yield Objection(
-            what=f"{len(facts.containers)} containers there are not of {environment}: {shown}{more}",
+            what=f"{len(foreign)} containers there are not of {environment}: {shown}{more}",
             hint="Take a bare machine, or remove them with `docker rm -f NAME`.",
         )
     for folder, free in sorted(facts.free.items()):

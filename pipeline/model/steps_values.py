@@ -12,12 +12,14 @@ from pipeline.model.steps import Variable
 
 PREFIX = "BOOTSTRAP_"
 # They say where something is, as seen from the machine that runs a script. What they are here is about another place:
-# this machine's engine, the gateway of the environment that is being copied.
+# this machine's engine, the gateway and the Rancher of the environment that is being copied.
 _OF_A_PLACE = {
     *("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "KONG_ADMIN_URL", "KONG_PROXY_URL"),
     *("KONG_CLIENT_CERT", "KONG_CLIENT_KEY", "KONG_CA_CERT", "FORCE"),
+    *("RANCHER_URL", "RANCHER_PROJECT", "RANCHER_ACCESS_KEY", "RANCHER_SECRET_KEY", "RANCHER_CA_CERT"),
+    *("RANCHER_SERVER_IMAGE", "RANCHER_REGISTER", "RANCHER_AGENT_IP"),
 }
-_SHOWN = {*_OF_A_PLACE, "BOOTSTRAP_WAIT"}
+_SHOWN = {*_OF_A_PLACE, "BOOTSTRAP_WAIT"} - {"RANCHER_ACCESS_KEY", "RANCHER_SECRET_KEY"}
 
 
 def sources(name: str, environment: str) -> tuple[str, ...]:

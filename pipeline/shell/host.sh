@@ -66,7 +66,7 @@ host_engine() {
     host_say engine docker
     [ ! -d "$host_storage" ] || host_free "$host_storage"
     # What another environment of ours runs is foreign as well: its label says so.
-    host_root docker ps --all --no-trunc --format "container$host_tab{{.Names}}$host_tab{{.Image}}$host_tab{{.Label \"pipeline.environment\"}}$host_tab{{.Label \"pipeline.ledger-environment\"}}$host_tab{{.Label \"pipeline.lab-environment\"}}"
+    host_root docker ps --all --no-trunc --format "container$host_tab{{.Names}}$host_tab{{.Image}}$host_tab{{.Label \"pipeline.environment\"}}$host_tab{{.Label \"pipeline.ledger-environment\"}}$host_tab{{.Label \"pipeline.lab-environment\"}}$host_tab{{.Label \"io.rancher.container.uuid\"}}"
 }
 
 # host_hold BASE RUN NAME: keeps others away until standard input ends. The kernel lets go of a lock whose holder died.

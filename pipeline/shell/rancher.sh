@@ -306,6 +306,7 @@ rancher_host() {
     rancher_must 'a registration token' 201
     rancher_id=${rancher_answer#*'{"id":"'}
     rancher_id=${rancher_id%%'"'*}
+    rancher_state=
     until [ "$rancher_state" = active ]; do
         rancher_wait_more 'the registration token does not become active' 'Look at the host page in Rancher.'
         rancher_find registrationtokens "id=$rancher_id"
@@ -324,11 +325,16 @@ rancher_host() {
     fi
     bootstrap_agent="$bootstrap_agent,\"HostConfig\":{\"AutoRemove\":true,\"Privileged\":true,\"Binds\":[\"/var/run/docker.sock:/var/run/docker.sock\",\"/var/lib/rancher:/var/lib/rancher\"]}}"
     # The body goes over the engine's socket: the token in it is in no argument.
-    engine_ask POST /containers/create "$bootstrap_agent"
+    rancher_starter=rancher-agent-registration
+    engine_ask DELETE "/containers/$rancher_starter?force=true" '' # one that an earlier run could not start
+    engine_ask POST "/containers/create?name=$rancher_starter" "$bootstrap_agent"
     engine_must 'the agent' 201
-    bootstrap_made=${engine_answer#*'"Id":"'}
-    engine_ask POST "/containers/${bootstrap_made%%'"'*}/start" ''
-    engine_must 'the agent' 204
+    engine_ask POST "/containers/$rancher_starter/start" ''
+    if [ "$engine_status" != 204 ]; then
+        bootstrap_said=$engine_answer
+        engine_ask DELETE "/containers/$rancher_starter" ''
+        kong_stop 1 "Rancher's agent could not be started: $bootstrap_said" 'Mend the cause and run this file again.'
+    fi
     rancher_named=$(docker info --format '{{.Name}}')
     while :; do
         rancher_find hosts "state=active&hostname=$(rancher_word "$rancher_named")"

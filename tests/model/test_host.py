@@ -70,6 +70,16 @@ def test_a_machine_that_is_not_bare_is_refused_with_its_reason(found: dict[str, 
     assert objection.hint
 
 
+def test_what_a_rancher_runs_on_a_host_speaks_against_a_machine_only_before_an_earlier_run_took_it() -> None:
+    agent = Foreign(name="rancher-agent", image="rancher/agent:v1.2.11", of_rancher=True)
+    shop = Foreign(name="shop", image="nginx")
+
+    assert objections(replace(BARE, containers=(agent,)), environment="stage")
+    assert not objections(replace(BARE, containers=(agent,), begun=True), environment="stage")
+    (objection,) = objections(replace(BARE, containers=(agent, shop), begun=True), environment="stage")
+    assert "1 containers there are not of stage: shop (nginx)" in objection.what
+
+
 def test_every_reason_is_told_at_once() -> None:
     facts = replace(BARE, system="alpine 3.20", engine="silent", free={"/var/lib": 0})
 

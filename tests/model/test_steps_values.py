@@ -38,6 +38,19 @@ def test_the_engine_and_the_gateway_of_this_place_are_not_taken_for_those_of_the
     assert find_values([ENGINE, ADMIN], given, "stage", None).values == {"KONG_ADMIN_URL": Secret("http://new")}
 
 
+def test_the_rancher_that_is_being_copied_is_not_taken_for_the_new_one() -> None:
+    wanted = [Variable(name=f"RANCHER_{name}", required=name == "URL") for name in ("URL", "ACCESS_KEY", "SECRET_KEY")]
+    here = {"RANCHER_URL": "http://old", "STAGE_RANCHER_SECRET_KEY": "old", "RANCHER_ACCESS_KEY": "old"}
+
+    with pytest.raises(BadInput, match="not set: BOOTSTRAP_RANCHER_URL"):
+        find_values(wanted, here, "stage", None)
+    new = {"BOOTSTRAP_RANCHER_URL": "http://new", "BOOTSTRAP_RANCHER_SECRET_KEY": "new"}
+    given = find_values(wanted, here | new, "stage", None)
+
+    assert given.values == {"RANCHER_URL": Secret("http://new"), "RANCHER_SECRET_KEY": Secret("new")}
+    assert given.hidden == (Secret("new"),)
+
+
 def test_all_that_are_missing_are_named_at_once_and_nobody_is_asked_for_what_is_set() -> None:
     asked: list[str] = []
 
