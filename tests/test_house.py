@@ -207,3 +207,11 @@ def test_the_contract_names_every_task_and_every_exit_code() -> None:
 def test_the_architecture_shows_the_import_table() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     assert [name for name in ALLOWED if name.split(".")[0] not in text] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_finds_what_it_imports(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import benchmarks.{path.stem}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -109,21 +109,25 @@ def _objections(facts: Facts, environment: str, least_free: int) -> Iterator[Obj
             what="a docker is there and does not answer, so what it runs cannot be seen",
             hint="Start it (`systemctl start docker`), or remove it with its data.",
         )
-    # A machine that an earlier run made a host of has what Rancher runs on each.
-    foreign = [one for one in facts.containers if not (one.of_rancher and facts.begun)]
-    if foreign:
-        shown = ", ".join(f"{one.name} ({one.image})" for one in foreign[:5])
-        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
-        yield Objection(
-            what=f"{len(foreign)} containers there are not of {environment}: {shown}{more}",
-            hint="Take a bare machine, or remove them with `docker rm -f NAME`.",
-        )
+    yield from _foreign(facts, environment)
     for folder, free in sorted(facts.free.items()):
         if free < least_free:
             yield Objection(
                 what=f"{folder} has {_shown(free)} left, and {_shown(least_free)} are wanted",
                 hint="Make room or take a larger disk.",
             )
+
+
+def _foreign(facts: Facts, environment: str) -> Iterator[Objection]:
+    """A machine that an earlier run made a Rancher's host has what Rancher runs on each."""
+    found = [one for one in facts.containers if not (one.of_rancher and facts.begun)]
+    if found:
+        shown = ", ".join(f"{one.name} ({one.image})" for one in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        yield Objection(
+            what=f"{len(found)} containers there are not of {environment}: {shown}{more}",
+            hint="Take a bare machine, or remove them with `docker rm -f NAME`.",
+        )
 
 
 def _shown(size: int) -> str:
