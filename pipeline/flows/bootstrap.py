@@ -149,8 +149,8 @@ def _refuse_incomplete(inventory: Inventory, choice: Choice) -> None:
         more = f" and {len(inventory.unknown) - _SHOWN} more" if len(inventory.unknown) > _SHOWN else ""
         raise Refused(
             f"this cannot be written down: {'; '.join(inventory.unknown[:_SHOWN])}{more}",
-            hint="It was made by hand: take it back, or deploy the service as a new stack, with what compose files can say "
-            "(docs/compose.md).",
+            hint="It was made by hand: take it back, or deploy the service as a new stack, with what compose files can "
+            "say (docs/compose.md).",
         )
 
 
