@@ -16,7 +16,7 @@ from pipeline.model.secret import NO_SECRET, Secret
 _SECONDS = 120
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 # The variable's name is on the command line, its value in git's environment.
-_HELPER = '!f() { echo username=oauth2; echo "password=$BOOTSTRAP_GIT_TOKEN"; }; f'
+_HELPER = r"""!f() { printf 'username=oauth2\npassword=%s\n' "$BOOTSTRAP_GIT_TOKEN"; }; f"""
 _EXECUTABLE = b"#!"
 
 

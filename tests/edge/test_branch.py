@@ -11,6 +11,7 @@ import pytest
 from pipeline.edge.branch import Branch
 from pipeline.errors import Failed
 from pipeline.model.secret import Secret
+from tests.edge.git_server import served_repository
 
 FOLDER = "bootstrap/stage"
 
@@ -112,3 +113,19 @@ def test_a_refused_push_is_told_without_the_token(checkout: Path) -> None:
     assert "t0kent0ken" not in str(failed.value)
     assert "BOOTSTRAP_GIT_TOKEN" in failed.value.hint
     assert "BOOTSTRAP_GIT_TOKEN" not in os.environ
+
+
+def test_a_token_of_any_characters_opens_the_repository_and_its_own_error_names_no_value(
+    checkout: Path, tmp_path: Path
+) -> None:
+    token = 'it\'s "quoted" \\n $HOME `id` %s'
+    with served_repository(tmp_path / "gitlab", token) as repository:
+        there = Branch(root=checkout, name=FOLDER, url=f"{repository.url}.git", token=Secret(token))
+        made = there.commit(there.tip(), FOLDER, {"a": b"1"}, "Say it\n")
+        assert there.push(made)
+        assert repository.git("rev-parse", FOLDER) == made
+        with pytest.raises(Failed) as failed:
+            Branch(root=checkout, name=FOLDER, url=f"{repository.url}.git", token=Secret("wrong-one")).tip()
+
+    assert "wrong-one" not in failed.value.what
+    assert repository.refused
