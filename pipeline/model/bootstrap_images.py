@@ -9,6 +9,9 @@ from pipeline.errors import Refused
 from pipeline.model.inventory import RANCHER, FoundImage, Inventory, LeftOut
 
 _SHOWN = 5
+_ID = "sha256:"
+_HERE = "on this engine"
+_WHERE = {RANCHER: "on hosts"}
 
 
 def pinned(inventory: Inventory, *, carried: bool) -> Inventory:
@@ -22,16 +25,20 @@ def pinned(inventory: Inventory, *, carried: bool) -> Inventory:
     if lost:
         users = sorted({f"{stack.service}.{one.name}" for stack, one in found.services() if one.image in lost})
         raise Refused(
-            f"the images of {', '.join(users[:_SHOWN])} are only on this engine: {', '.join(one[:19] for one in lost)}",
-            hint="Set CI_REGISTRY_IMAGE (or registry in invoke.yaml) and deploy again, or carry them: --with-images.",
+            f"the images of {', '.join(users[:_SHOWN])} are only {_WHERE.get(inventory.driver, _HERE)}: "
+            f"{', '.join(one[:19] for one in lost)}",
+            hint="Set CI_REGISTRY_IMAGE (or registry in invoke.yaml) and deploy again"
+            f"{'' if inventory.driver == RANCHER else ', or carry them: --with-images'}.",
         )
     images = tuple(one for one in found.images if references[one.id])
     return replace(found, images=images).with_images(references)
 
 
 def loose(inventory: Inventory) -> tuple[FoundImage, ...]:
-    """Images without a digest, on a platform that does not tell what its hosts pulled."""
-    return tuple(one for one in inventory.images if inventory.driver == RANCHER and not _digest(one))
+    """Images called by a tag, on a platform that does not tell what its hosts pulled."""
+    if inventory.driver != RANCHER:
+        return ()
+    return tuple(one for one in inventory.images if not _digest(one) and not one.id.startswith(_ID))
 
 
 def resolved(inventory: Inventory, digests: Mapping[str, str]) -> Inventory:

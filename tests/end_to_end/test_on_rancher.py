@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders.engine_support import running_registry
 from tests.end_to_end.conftest import forget_routes
 from tests.end_to_end.estate import Environment, Estate, ask, free_port
 from tests.end_to_end.load import Load
@@ -18,6 +19,7 @@ from tests.end_to_end.test_bootstrap import bare, run_scripts
 
 pytestmark = pytest.mark.engine
 
+USERS = "ci:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # the password is: secret
 IN_PLACE = """
 version: '2'
 services:
@@ -187,49 +189,71 @@ def test_an_upgrade_in_place_that_does_not_get_well_is_rolled_back(estate: Estat
     assert estate.ask()[1]["says"] == "well"
 
 
-def test_the_environment_is_written_down_and_rehearsed_on_a_rancher_of_its_own(
-    estate: Estate, environment: Environment
-) -> None:
-    estate.invoke("release", HELLO_TOKEN="hunter2-hunter2")
+@pytest.fixture
+def pushed(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
+    """Images come from a registry with a password, as a Rancher's hosts have to have them."""
+    with running_registry(tmp_path_factory.mktemp("registry"), htpasswd=USERS) as registry:
+        estate.variables |= {"CI_REGISTRY": registry, "CI_REGISTRY_IMAGE": f"{registry}/estate"}
+        estate.variables |= {"CI_REGISTRY_USER": "ci", "CI_REGISTRY_PASSWORD": "secret"}
+        ran = estate.invoke("release", HELLO_TOKEN="hunter2-hunter2")
+        assert ran.code == 0, ran
+        yield estate
+
+
+def test_images_that_are_in_no_registry_are_not_written_down(estate: Estate) -> None:
+    estate.invoke("release")
 
     ran = estate.invoke("bootstrap")
-    checked = estate.invoke("bootstrap", "--check")
-    rehearsed = estate.invoke("bootstrap", "--rehearse")
+
+    assert ran.code == 4, ran
+    assert "the images of hello.proxy are only on hosts: sha256:" in ran.err
+    assert "with-images" not in ran.err
+    assert estate.invoke("bootstrap", "--with-images").code == 3
+
+
+def test_the_environment_is_written_down_and_rehearsed_on_a_rancher_of_its_own(
+    pushed: Estate, environment: Environment
+) -> None:
+    ran = pushed.invoke("bootstrap")
+    checked = pushed.invoke("bootstrap", "--check")
+    rehearsed = pushed.invoke("bootstrap", "--rehearse")
 
     assert ran.code == 0, ran
-    folder = estate.folder / "bootstrap" / environment.name
+    folder = pushed.folder / "bootstrap" / environment.name
     assert "hunter2" not in "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
     assert checked.code == 0, checked
     assert rehearsed.code == 0, rehearsed
-    report = json.loads((estate.folder / f"build/bootstrap-{environment.name}/rehearsal.json").read_text())
+    report = json.loads((pushed.folder / f"build/bootstrap-{environment.name}/rehearsal.json").read_text())
     assert report["passed"]
     assert report["verification"]["found"] == {"services": 1, "entities": 2, "routes": 1}
     assert "hunter2" not in rehearsed.out + rehearsed.err
     left = environment.engine.containers.list(all=True, filters={"name": "rehearsal-"}, ignore_removed=True)
     assert left == []
-    estate.behave("changed")
-    estate.invoke("release", HELLO_TOKEN="hunter2-hunter2")
-    assert estate.invoke("bootstrap", "--check").code == 2
+    pushed.behave("changed")
+    pushed.invoke("release", HELLO_TOKEN="hunter2-hunter2")
+    assert pushed.invoke("bootstrap", "--check").code == 2
 
 
 def test_the_scripts_bring_the_stacks_back_by_a_shell_and_curl_alone(
-    estate: Estate, environment: Environment, tmp_path: Path
+    pushed: Estate, environment: Environment, tmp_path: Path
 ) -> None:
-    estate.invoke("release", HELLO_TOKEN="hunter2-hunter2")
-    assert estate.invoke("bootstrap").code == 0
-    before = estate.ask()[1]["starts"]
-    for stack in listed(estate_url(estate), "stacks"):
-        ask(f"{estate_url(estate)}/v2-beta/projects/1a5/stacks/{stack['id']}", "DELETE")
+    url = estate_url(pushed)
+    assert pushed.invoke("bootstrap").code == 0
+    before = pushed.ask()[1]["starts"]
+    for stack in listed(url, "stacks"):
+        ask(f"{url}/v2-beta/projects/1a5/stacks/{stack['id']}", "DELETE")
     forget_routes(environment)
 
-    folder = estate.folder / "bootstrap" / environment.name
-    given = {"RANCHER_URL": estate_url(estate), "RANCHER_REGISTER": "no", "HELLO_TOKEN": "hunter2-hunter2"}
+    folder = pushed.folder / "bootstrap" / environment.name
+    given = {"RANCHER_URL": url, "RANCHER_REGISTER": "no", "HELLO_TOKEN": "hunter2-hunter2"}
     given |= {"KONG_ADMIN_URL": environment.admin, "KONG_PROXY_URL": environment.proxy}
+    port = pushed.variables["CI_REGISTRY"].rpartition(":")[2]
+    given |= {f"REGISTRY_PASSWORD_127_0_0_1_{port}": "secret"}
     # 10-engine.sh is for machines without an engine: it would look for docker, and install it.
     done = run_scripts(folder, bare(tmp_path / "bin", "sleep"), but="10-engine.sh", **given)
 
     assert [one.code for one in done] == [0] * 7, done[-1]
     assert json.loads(done[-1].out)["differences"] == []
-    assert estate.ask()[1]["starts"] == before + 1
-    assert estate.ask("/secret") == (200, {"length": len("hunter2-hunter2")})
-    assert estate.invoke("bootstrap", "--check").code == 0
+    assert pushed.ask()[1]["starts"] == before + 1
+    assert pushed.ask("/secret") == (200, {"length": len("hunter2-hunter2")})
+    assert pushed.invoke("bootstrap", "--check").code == 0
