@@ -26,11 +26,25 @@ rancher_variables() {
     case ${rancher_url#*://} in
     *@*) kong_stop 3 'RANCHER_URL holds a login' 'Set RANCHER_ACCESS_KEY and RANCHER_SECRET_KEY instead.' ;;
     esac
+    # An address as Rancher shows it to keys: with the version, and maybe with the project.
+    for rancher_one in /v2-beta /v1; do
+        case $rancher_url in
+        *"$rancher_one" | *"$rancher_one"/*)
+            rancher_path=${rancher_url##*"$rancher_one"}
+            rancher_url=${rancher_url%"$rancher_one"*}
+            case $rancher_path in
+            /projects/?*)
+                rancher_path=${rancher_path#/projects/}
+                kong_of_RANCHER_PROJECT=${kong_of_RANCHER_PROJECT:-${rancher_path%%/*}}
+                ;;
+            esac
+            ;;
+        esac
+    done
     command -v curl >/dev/null 2>&1 || kong_stop 3 'curl is missing' 'Install curl and run this file again.'
     kong_options='silent
 show-error
 globoff
-disable
 connect-timeout = 10
 max-time = 120
 noproxy = "*"
@@ -43,6 +57,11 @@ header = "Expect:"'
     if [ -n "$kong_of_RANCHER_CA_CERT" ]; then
         kong_check_file RANCHER_CA_CERT "$kong_of_RANCHER_CA_CERT"
         kong_option cacert "$kong_of_RANCHER_CA_CERT"
+        # As for the gateway (lib.sh): no folder of other CAs.
+        case $(curl --version) in
+        *GnuTLS*) ;;
+        *) kong_option capath "$kong_of_RANCHER_CA_CERT/none" ;;
+        esac
     fi
     rancher_options=$kong_options
     rancher_scope=/v2-beta
@@ -51,7 +70,7 @@ header = "Expect:"'
 # rancher_curl METHOD PATH: the login travels on one pipe, standard input on another.
 rancher_curl() {
     { printf '%s\n' "$rancher_options" | {
-        curl --config /dev/fd/3 --request "$1" --data-binary @- --write-out '\n%{http_code}' "$rancher_url$2" <&4
+        curl --disable --config /dev/fd/3 --request "$1" --data-binary @- --write-out '\n%{http_code}' "$rancher_url$2" <&4
     } 3<&0; } 4<&0
 }
 
@@ -67,8 +86,9 @@ rancher_ask() {
 "}
         rancher_answer=${rancher_answer%"
 "*}
-        case $rancher_status in
-        409 | 429 | 502 | 503 | 504) ;;
+        # A POST may have been done behind a proxy that lost its answer: the next run looks.
+        case $1$rancher_status in
+        *409 | *429 | GET50[234] | PUT50[234] | DELETE50[234]) ;;
         *) return 0 ;;
         esac
         rancher_again=$((rancher_again + 1))
@@ -90,6 +110,7 @@ rancher_must() {
     esac
     rancher_code=${rancher_answer#*'"code":"'}
     rancher_field=${rancher_answer#*'"fieldName":"'}
+    [ "$rancher_code" != "$rancher_answer" ] || rancher_code=
     [ "$rancher_field" != "$rancher_answer" ] || rancher_field=
     kong_stop 1 "$rancher_what: Rancher answered $rancher_status ${rancher_code%%'"'*} ${rancher_field%%'"'*}" \
         'What is before it is done. Mend the cause and run this file again.'
@@ -384,7 +405,6 @@ rancher_taken() {
 rancher_service() {
     rancher_service=$1
     rancher_call=$2
-    rancher_what="the service $1 of $rancher_stack_name"
     shift 2
     rancher_tries=0
     rancher_soon=10

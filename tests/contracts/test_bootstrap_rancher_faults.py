@@ -273,6 +273,32 @@ def test_a_wrong_key_a_wrong_address_and_no_server_are_told_apart(bench: Bench) 
     assert (code, "secret@" in said) == (3, False), said
 
 
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2-beta/", "/v2-beta/projects/1a5", "/v1/projects/1a5/"])
+def test_an_address_may_have_what_rancher_shows_with_its_keys(path: str, bench: Bench) -> None:
+    bench.deploy()
+    bench.write()
+
+    bench.build(RANCHER_URL=bench.lab.url + path)
+
+    assert bench.verify() == []
+
+
+@pytest.mark.parametrize("harm", [Harm.STATUS, Harm.HTML])
+def test_a_proxy_that_answers_in_the_servers_place_is_told_and_the_next_run_goes_on(harm: Harm, bench: Bench) -> None:
+    bench.deploy()
+    bench.write()
+    bench.lab.troubles.coming.append(Trouble(matching="^POST .*/services", harm=harm, status=502))
+    assert bench.run("40-platform.sh")[0] == 0
+
+    code, said = bench.run("50-stacks.sh")
+
+    assert code == 1, said
+    assert f"the service app of {STACK}: Rancher answered" in said
+    assert len(said) < 1000
+    bench.build()
+    assert bench.verify() == []
+
+
 def test_a_server_that_does_not_answer_is_started_only_where_an_image_is_named(bench: Bench) -> None:
     bench.deploy()
     bench.write()
