@@ -257,3 +257,40 @@ def test_the_scripts_bring_the_stacks_back_by_a_shell_and_curl_alone(
     assert pushed.ask()[1]["starts"] == before + 1
     assert pushed.ask("/secret") == (200, {"length": len("hunter2-hunter2")})
     assert pushed.invoke("bootstrap", "--check").code == 0
+
+
+def test_from_nothing_the_scripts_start_a_server_and_bring_all_to_it(
+    pushed: Estate, environment: Environment, tmp_path: Path
+) -> None:
+    """The server's image is the lab's, with containers in memory: a real one's is in no registry of this machine."""
+    engine = environment.engine
+    if any(one.name == "rancher-server" for one in engine.containers.list(all=True)):
+        pytest.skip("this machine has a Rancher server")
+    assert pushed.invoke("bootstrap").code == 0
+    forget_routes(environment)
+    # Its volume is where a real one has its database; the lab has nothing there.
+    words = ["python3", "-m", "pipeline.lab.rancher", "--listen", "0.0.0.0:8080"]
+    made = engine.containers.create("invoke-pipeline:lab", ["true"])
+    made.commit("pipeline-test/rancher-server", "1", conf={"Cmd": words})
+    made.remove()
+    port = pushed.variables["CI_REGISTRY"].rpartition(":")[2]
+    given = {"RANCHER_URL": f"http://127.0.0.1:{free_port()}", "RANCHER_SERVER_IMAGE": "pipeline-test/rancher-server:1"}
+    given |= {"RANCHER_REGISTER": "no", "RANCHER_PROJECT": "production", "KONG_ADMIN_URL": environment.admin}
+    given |= {"HELLO_TOKEN": "hunter2-hunter2", f"REGISTRY_PASSWORD_127_0_0_1_{port}": "secret"}
+    folder = pushed.folder / "bootstrap" / environment.name
+    try:
+        done = run_scripts(folder, bare(tmp_path / "bin", "docker", "sleep"), but="10-engine.sh", **given)
+        assert [one.code for one in done[:4]] == [0, 0, 0, 0], done[-1]
+        assert "the Rancher server: started from pipeline-test/rancher-server:1" in done[2].err
+        assert "project production: made" in done[2].err
+        # A machine that registers would be its first host.
+        assert (done[4].code, "has no active host" in done[4].err) == (4, True), done[4]
+        again = run_scripts(
+            folder, bare(tmp_path / "bin"), but="10-engine.sh", **{**given, "RANCHER_PROJECT": "Default"}
+        )
+        assert [one.code for one in again] == [0] * 7, again[-1]
+        assert json.loads(again[-1].out)["differences"] == []
+    finally:
+        engine.containers.get("rancher-server").remove(force=True, v=True)
+        engine.volumes.get("rancher-server").remove(force=True)
+        engine.images.remove("pipeline-test/rancher-server:1", force=True)
