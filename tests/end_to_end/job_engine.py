@@ -86,10 +86,14 @@ def _network(name: str, outside: str, inside: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _dockerd(folder: Path, engine: JobEngine, certificates: Path, address: str) -> Iterator[None]:
-    """Its state is short: containerd's sockets lie in it, and a socket's path has at most 107 bytes."""
-    state = Path(f"/run/{engine.namespace}")
-    words = ["nsenter", f"--net=/run/netns/{engine.namespace}", "dockerd", "--data-root", str(folder / "data")]
-    words += ["--exec-root", str(state), "--pidfile", str(folder / "pid"), "-H", f"tcp://{address}:2376", "--tlsverify"]
+    """With a /run of its own, as in a container: what it runs finds its socket at the usual place, and not this
+    machine's. Its state is short: containerd's sockets lie in it, and a socket's path has at most 107 bytes."""
+    own = folder / "run"
+    own.mkdir()
+    words = ["nsenter", f"--net=/run/netns/{engine.namespace}", "unshare", "--mount", "--propagation", "private"]
+    words += ["sh", "-c", 'mount --bind "$0" /run; exec "$@"', str(own), "dockerd", "--data-root", str(folder / "data")]
+    words += ["--exec-root", "/run/job", "--pidfile", str(folder / "pid"), "-H", "unix:///run/docker.sock"]
+    words += ["-H", f"tcp://{address}:2376", "--tlsverify"]
     words += [f"--tls{key}={certificates / file}" for key, file in _FILES.items()]
     with (folder / "log").open("w") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
         try:
@@ -98,7 +102,7 @@ def _dockerd(folder: Path, engine: JobEngine, certificates: Path, address: str) 
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
-            shutil.rmtree(state, ignore_errors=True)
+            shutil.rmtree(own, ignore_errors=True)
             shutil.rmtree(folder / "data", ignore_errors=True)
 
 

@@ -112,6 +112,14 @@ def test_the_same_pipeline_deploys_to_a_rancher(single: GitLab, here: Site, ranc
     assert images["proxy"].startswith(f"docker:{here.registry}/estate/hello@sha256:")
     assert (single.artifacts("register stage") / "artifacts" / f"createKongApi.{estate.sha8}.sh").is_file()
 
+    # The nightly proof: a lab Rancher in the job's own engine, its containers beside it.
+    here.engine.load(IMAGE)  # what a job's engine pulls from GitLab's registry
+    where = {"RANCHER_URL": rancher, "PLATFORM_DOCKER_HOST": ""}
+    rehearsed = single.pipeline(CI_PIPELINE_SOURCE="schedule", PIPELINE_SCHEDULE="rehearse", **where)
+    assert (rehearsed.code, passed(rehearsed)) == (0, ["rehearse"]), str(rehearsed)
+    assert "Nothing differs." in rehearsed.out
+    assert "rehearsal-" not in here.engine.docker("ps", "--all", "--format", "{{.Names}}")
+
 
 def test_a_click_rolls_back_and_schedules_prune_and_rehearse(single: GitLab, here: Site) -> None:
     estate, verbs = single.estate, ("build", "deploy", "register")
