@@ -19,7 +19,7 @@ from pipeline.model.kinds import kind_of
 from pipeline.model.lead import Lead, leads
 from pipeline.model.record import Record
 from pipeline.model.remap import NO_REMAP, Remap, Remapped, remapped
-from pipeline.model.route import Excluded, GatewayState
+from pipeline.model.route import Excluded, GatewayState, stack_of_upstream
 from pipeline.model.secret import Secret
 from pipeline.model.secret_fields import named_secrets
 from pipeline.model.stack import FoundStack
@@ -244,5 +244,18 @@ def _remarks(estate: Estate, inventory: Inventory, moved: Remapped, wish: Wish) 
         f"not pinned: {one.names[0]}, which is at docker.io or not where its name says: deploy by digest"
         for one in loose(inventory)
     )
+    away = list(_elsewhere(inventory, moved))
+    if away:
+        more = f" and {len(away) - _SHOWN} more" if len(away) > _SHOWN else ""
+        yield f"these scripts do not make where these routes lead: {', '.join(away[:_SHOWN])}{more}"
     yield from (f"still names the old place: {text}" for text in moved.old)
     yield from (f"nothing had this entry of the remap file: {text}" for text in moved.unused)
+
+
+def _elsewhere(inventory: Inventory, moved: Remapped) -> Iterator[str]:
+    """Routes to what is called like a stack and is none of those: somebody else's, or one that was taken over."""
+    names = {stack.name for stack in inventory.stacks}
+    for lead in leads(moved.state):
+        for url in lead.urls:
+            if (found := stack_of_upstream(url)) and found not in names:
+                yield f"{lead.label} ({url})"

@@ -210,6 +210,16 @@ def test_a_container_beside_the_stacks_is_counted_with_its_reason(bench: Bench) 
     assert document["counts"]["containers"] == {"listed": 2, "exported": 1, "excluded": excluded}
 
 
+def test_a_route_to_what_no_script_makes_is_named(bench: Bench) -> None:
+    bench.deploy()
+    bench.route()
+    bench.route(host="proxy.by-hand-1", path="/old")
+
+    remarks = bench.write().remarks
+
+    assert "these scripts do not make where these routes lead: r1 (http://proxy.by-hand-1:80)" in remarks
+
+
 # Same estate, same bytes -------------------------------------------------------------------------------------
 
 
