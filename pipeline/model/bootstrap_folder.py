@@ -11,11 +11,11 @@ from pipeline.model.bootstrap_compose import compose_text, rancher_compose_text
 from pipeline.model.bootstrap_document import Count, environment_text, snapshot_of
 from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.bootstrap_readme import readme_text
-from pipeline.model.bootstrap_variables import PULLING, Wanted, variables_text, wanted_variables
+from pipeline.model.bootstrap_variables import Wanted, variables_text, wanted_variables
 from pipeline.model.deck import deck_file
 from pipeline.model.deck_apis import for_deck
 from pipeline.model.dialect import Dialect
-from pipeline.model.inventory import DOCKER, Carried, Inventory
+from pipeline.model.inventory import Carried, Inventory
 from pipeline.model.kinds import kind_of
 from pipeline.model.lead import Lead
 from pipeline.model.restore_script import ScriptHeader, entity_path, restore_script
@@ -91,16 +91,13 @@ def _head(contents: Contents) -> list[str]:
 
 
 def _opening(contents: Contents, script: str, wanted: tuple[Wanted, ...]) -> list[str]:
+    kit = kit_of(contents.inventory.driver)
     lines = ["set -eu", 'case $0 in */*) cd -- "${0%/*}/" ;; esac']
-    lines += [
-        f". ./{name}"
-        for name in kit_of(contents.inventory.driver).libraries
-        if name != "verify.sh" or script == _VERIFY
-    ]
+    lines += [f". ./{name}" for name in kit.libraries if name != "verify.sh" or script == _VERIFY]
     lines.append(call("bootstrap_begin", contents.inventory.environment))
     lines += [call("kong_needs", one.name) for one in wanted if not one.without and one.script == script != _GATEWAY]
-    if script == "30-images.sh" and contents.inventory.driver == DOCKER:
-        lines += [call("kong_may_need", name) for name in PULLING]
+    if script == "30-images.sh":
+        lines += [call("kong_may_need", name) for name in kit.pulls]
     lab = contents.inventory.lab
     if lab and script in (_GATEWAY, _VERIFY):
         lines += [f': "${{KONG_ADMIN_URL:={lab.admin}}}" "${{KONG_PROXY_URL:={lab.proxy}}}"']

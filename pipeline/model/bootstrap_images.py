@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pipeline.errors import Refused
+from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.inventory import RANCHER, FoundImage, Inventory, LeftOut
 
 _SHOWN = 5
 _ID = "sha256:"
-_HERE = "on this engine"
-_WHERE = {RANCHER: "on hosts"}
 
 
 def pinned(inventory: Inventory, *, carried: bool) -> Inventory:
@@ -24,11 +23,11 @@ def pinned(inventory: Inventory, *, carried: bool) -> Inventory:
     lost = sorted({service.image for _, service in found.services() if not references[service.image]})
     if lost:
         users = sorted({f"{stack.service}.{one.name}" for stack, one in found.services() if one.image in lost})
+        kit = kit_of(inventory.driver)
         raise Refused(
-            f"the images of {', '.join(users[:_SHOWN])} are only {_WHERE.get(inventory.driver, _HERE)}: "
-            f"{', '.join(one[:19] for one in lost)}",
+            f"the images of {', '.join(users[:_SHOWN])} are only {kit.images}: {', '.join(one[:19] for one in lost)}",
             hint="Set CI_REGISTRY_IMAGE (or registry in invoke.yaml) and deploy again"
-            f"{'' if inventory.driver == RANCHER else ', or carry them: --with-images'}.",
+            f"{', or carry them: --with-images' if kit.carries else ''}.",
         )
     images = tuple(one for one in found.images if references[one.id])
     return replace(found, images=images).with_images(references)

@@ -9,6 +9,7 @@ from pipeline.model.inventory import RANCHER
 
 LIBRARIES = ("lib.sh", "bootstrap.sh", "rancher.sh", "verify.sh")
 """All that a folder may have; each takes those that its scripts call."""
+PULLING = ("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +23,22 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
-    """`stack_script` is each stack's own file, `ready` the call that scripts on an engine begin with; `optional` are
-    variables that can be supplied: name, what, which script reads it, what holds without it."""
+    """`stack_script` is each stack's own file, `ready` the call that scripts on an engine begin with. `required` are
+    variables that have to be supplied: name, what, which script reads it; `optional` those that can be, with what holds
+    without them; `pulls` those of them that 30-images.sh pulls with. `images` says where images are, `carries` whether
+    archives of them can be taken along; `where` and `volumes` are README.md's words."""
 
     scripts: tuple[Script, ...]
     libraries: tuple[str, ...]
     stack_script: str
     ready: str
+    images: str
+    carries: bool
     where: tuple[str, ...]
+    volumes: tuple[str, ...]
     optional: tuple[tuple[str, str, str, str], ...]
+    required: tuple[tuple[str, str, str], ...] = ()
+    pulls: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[tuple[str, str], ...]:
@@ -68,12 +76,20 @@ _DOCKER = Kit(
     libraries=("lib.sh", "bootstrap.sh", "verify.sh"),
     stack_script="containers.sh",
     ready="bootstrap_ready",
+    images="on this engine",
+    carries=True,
+    pulls=PULLING,
     where=("On a machine with Debian 12 (or any with a Docker engine, curl and a POSIX shell), in this folder:",),
+    volumes=(
+        "The data of these volumes (`--with-data` takes it along). `docker stop` first what writes there;",
+        "then the first line of each on the old machine, the second on the new one, between 40-platform.sh and",
+        "50-stacks.sh:",
+    ),
     optional=(
         *_ENGINE,
-        ("CI_DEPLOY_USER", "who pulls", "30-images.sh", "the docker command's own logins are used"),
+        (PULLING[0], "who pulls", "30-images.sh", "the docker command's own logins are used"),
         (
-            "CI_DEPLOY_PASSWORD",
+            PULLING[1],
             "that one's password or token",
             "30-images.sh",
             "the docker command's own logins are used",
@@ -96,10 +112,18 @@ _RANCHER = Kit(
     libraries=LIBRARIES,
     stack_script="services.sh",
     ready="",
+    images="on hosts",
+    carries=False,
+    required=(("RANCHER_URL", "Rancher's address", "every script from 40 on"),),
     where=(
         "10-engine.sh and 45-hosts.sh on each machine that is to run containers, the others on one that reaches",
         "Rancher and the gateway (any with curl and a POSIX shell; 40-platform.sh starts a server only where docker",
         "is). In this folder:",
+    ),
+    volumes=(
+        "The data of these volumes. Each lies on the host that ran its containers, which Rancher shows, and has to be",
+        "on the one that will. Stop the service in Rancher first; then the first line of each on the old host, the",
+        "second on the new one, between 45-hosts.sh and 50-stacks.sh:",
     ),
     optional=(
         ("RANCHER_PROJECT", "the project's name or id", "every script from 40 on", "it has the name that it had"),

@@ -8,20 +8,7 @@ from collections.abc import Iterator, Mapping
 from pipeline.model.bootstrap_document import Count
 from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.bootstrap_variables import Wanted
-from pipeline.model.inventory import DOCKER, RANCHER, Carried, FoundVolume, Inventory
-
-_OF_VOLUMES = {
-    DOCKER: (
-        "The data of these volumes (`--with-data` takes it along). `docker stop` first what writes there;",
-        "then the first line of each on the old machine, the second on the new one, between 40-platform.sh and",
-        "50-stacks.sh:",
-    ),
-    RANCHER: (
-        "The data of these volumes. Each lies on the host that ran its containers, which Rancher shows, and has to be",
-        "on the one that will. Stop the service in Rancher first; then the first line of each on the old host, the",
-        "second on the new one, between 45-hosts.sh and 50-stacks.sh:",
-    ),
-}
+from pipeline.model.inventory import Carried, FoundVolume, Inventory
 
 
 def readme_text(
@@ -76,7 +63,7 @@ def _not_included(
     if left:
         yield from ("", *left)
     if volumes:
-        yield from ("", *_OF_VOLUMES.get(inventory.driver, _OF_VOLUMES[DOCKER]), "", "```")
+        yield from ("", *kit_of(inventory.driver).volumes, "", "```")
         for old, new in volumes:
             yield f"{_opened(old)} && docker cp copy:/copy/. - >{shlex.quote(new.name)}.tar; docker rm copy"
             yield f"{_opened(new)} && docker cp - copy:/copy <{shlex.quote(new.name)}.tar; docker rm copy"

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.model.bootstrap_kit import kit_of
-from pipeline.model.inventory import RANCHER, FoundRegistry, Inventory
+from pipeline.model.inventory import FoundRegistry, Inventory
 from pipeline.model.route import GatewayState
 from pipeline.model.secret_fields import named_secrets
-
-PULLING = ("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +45,10 @@ def wanted_variables(
         Wanted(name="KONG_ADMIN_URL", what="the gateway's Admin API", script="60-gateway.sh", without=admin),
         Wanted(name="KONG_PROXY_URL", what="the gateway's proxy", script="70-verify.sh", without=proxy),
     ]
-    found += _of_rancher(inventory)
-    found += [_optional(*words) for words in kit_of(inventory.driver).optional]
+    found += _passwords(inventory)
+    kit = kit_of(inventory.driver)
+    found += [Wanted(name=name, what=what, script=script) for name, what, script in kit.required]
+    found += [_optional(*words) for words in kit.optional]
     return tuple(sorted(found, key=lambda one: (bool(one.without), one.name)))
 
 
@@ -75,10 +75,8 @@ def registry_variables(registries: tuple[FoundRegistry, ...]) -> dict[FoundRegis
     return found
 
 
-def _of_rancher(inventory: Inventory) -> list[Wanted]:
-    if inventory.driver != RANCHER:
-        return []
-    passwords = [
+def _passwords(inventory: Inventory) -> list[Wanted]:
+    return [
         Wanted(
             name=name,
             what=f"the password or token of {_plain(one.user)} at the registry {_plain(one.address)}",
@@ -86,7 +84,6 @@ def _of_rancher(inventory: Inventory) -> list[Wanted]:
         )
         for one, name in registry_variables(inventory.registries).items()
     ]
-    return [Wanted(name="RANCHER_URL", what="Rancher's address", script="every script from 40 on"), *passwords]
 
 
 def _optional(name: str, what: str, script: str, without: str) -> Wanted:

@@ -31,6 +31,13 @@ def secret_mark(name: str) -> str:
     return f"\x00{name}\x00"
 
 
+class Marks(dict[str, Secret]):
+    """Secrets that are their own marks: what `fill_secrets` fills with them stays as it was."""
+
+    def __missing__(self, name: str) -> Secret:
+        return Secret(secret_mark(name))
+
+
 def secrets_in(text: str) -> tuple[str, ...]:
     return tuple(_MARK.findall(text))
 

@@ -140,6 +140,24 @@ class ContainerRow(_Row, frozen=True, kw_only=True):
         return self.labels or Marks()
 
 
+class Registry(_Row, frozen=True, kw_only=True):
+    """A registry that hosts pull from."""
+
+    server_address: str | None = None
+
+
+class Login(_Row, frozen=True, kw_only=True):
+    """What hosts log in with at a registry; its password is never told."""
+
+    registry_id: str | None = None
+    public_value: str | None = None
+
+
+# What this toolkit makes begins so; a filter by "not like" passes over what has no externalId at all.
+STRANGERS: tuple[dict[str, str], ...] = ({"externalId_null": "1"}, {"externalId_notlike": "pipeline%"})
+"""The filters that find what others made, one after the other."""
+
+
 def owner(environment: str, service: str) -> str:
     """What stands in `externalId` of all that this toolkit makes for a service, so that a list can be asked for it."""
     return f"{_MADE_BY}{environment}/{service}"

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pipeline.model.interpolate import secret_mark
+from pipeline.model.interpolate import Marks
 from pipeline.model.inventory import BOOTSTRAP_LABEL, Carried, FoundVolume, HostConfiguration, Inventory
-from pipeline.model.secret import Secret
 from pipeline.model.shell_call import call, digest_of, json_pieces
 from pipeline.model.stack import Definition, Stack, StackService
 from pipeline.platforms.docker_payload import container_payload
 from pipeline.platforms.names import container_name, network_name
 
 Calls = Mapping[str, tuple[str, ...]]
-
-
-class _Marks(dict[str, Secret]):
-    """Fills every secret mark with itself."""
-
-    def __missing__(self, name: str) -> Secret:
-        return Secret(secret_mark(name))
 
 
 def scripts(inventory: Inventory, carried: Mapping[str, Carried]) -> Calls:
@@ -108,7 +100,7 @@ def _containers(stack: Stack) -> Iterator[tuple[str, ...]]:
     the definition's digest is the one that its label says."""
     told = stack.labels.get("pipeline.definition", "")
     for service in stack.definition.services:
-        payload = container_payload(stack, service, _Marks())
+        payload = container_payload(stack, service, Marks())
         for number in range(1, service.scale + 1):
             yield (container_name(stack, service, number, told), *_marked(payload))
 
@@ -140,7 +132,7 @@ def _lab_payload(inventory: Inventory, service: StackService) -> dict[str, objec
         sameness="",
         labels={},
     )
-    payload = container_payload(stack, service, _Marks())
+    payload = container_payload(stack, service, Marks())
     host = payload["HostConfig"]
     assert isinstance(host, dict)  # noqa: S101  (container_payload makes one)
     binds = [f"{mount.source}:{mount.target}:{'ro' if mount.read_only else 'rw'}" for mount in service.mounts]

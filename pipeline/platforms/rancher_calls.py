@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pipeline.model.bootstrap_variables import registry_variables
-from pipeline.model.interpolate import secret_mark
+from pipeline.model.interpolate import Marks, secret_mark
 from pipeline.model.inventory import BOOTSTRAP_LABEL, Inventory
 from pipeline.model.rancher import owner
-from pipeline.model.secret import Secret
 from pipeline.model.shell_call import call, digest_of, json_pieces
 from pipeline.model.stack import Stack
 from pipeline.platforms.rancher_payload import primaries, service_payload, stack_payload
@@ -17,13 +15,6 @@ from pipeline.platforms.rancher_payload import primaries, service_payload, stack
 Calls = Mapping[str, tuple[str, ...]]
 _STACK = "RANCHER_STACK"
 """The variable that has the id of the stack at work: only the server knows it."""
-
-
-class _Marks(dict[str, Secret]):
-    """Fills every secret mark with itself."""
-
-    def __missing__(self, name: str) -> Secret:
-        return Secret(secret_mark(name))
 
 
 def scripts(inventory: Inventory) -> Calls:
@@ -43,7 +34,9 @@ def scripts(inventory: Inventory) -> Calls:
         "70-verify.sh": (opened, *_verify(inventory, services)),
     } | {
         f"stacks/{stack.name}/services.sh": (
-            call("rancher_stack", stack.name, owner(stack.environment, stack.service), *json_pieces(_stack(stack))),
+            call(
+                "rancher_stack", stack.name, owner(stack.environment, stack.service), *json_pieces(stack_payload(stack))
+            ),
             *(call("rancher_service", *words) for words in services[stack.name]),
         )
         for stack in inventory.stacks
@@ -58,14 +51,10 @@ def _registries(inventory: Inventory) -> Iterator[str]:
         yield call("rancher_registry", registry.address, registry.user, *made, *pieces)
 
 
-def _stack(stack: Stack) -> dict[str, Any]:
-    return stack_payload(stack)
-
-
 def _services(stack: Stack) -> Iterator[tuple[str, ...]]:
     """Name, digest of the call and JSON of each service. The digest is a label of its containers."""
     for service in primaries(stack):
-        payload = service_payload(stack, secret_mark(_STACK), service, _Marks())
+        payload = service_payload(stack, secret_mark(_STACK), service, Marks())
         digest = digest_of(payload)
         payload["launchConfig"]["labels"][BOOTSTRAP_LABEL] = digest
         yield (service.name, digest, *json_pieces(payload))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-import msgspec
-
 from pipeline.edge.rancher_client import RancherClient
 from pipeline.errors import BadInput
 from pipeline.model.image import parse_reference
@@ -19,7 +17,7 @@ from pipeline.model.inventory import (
     Inventory,
     LeftOut,
 )
-from pipeline.model.rancher import GOING, Project, StackRow, owner_prefix, service_of
+from pipeline.model.rancher import STRANGERS, Login, Project, Registry, StackRow, owner_prefix, service_of
 from pipeline.model.stack import Stack
 from pipeline.platforms.names import dashed
 from pipeline.platforms.rancher_calls import scripts
@@ -32,20 +30,6 @@ from pipeline.platforms.rancher_inventory import (
     unknown,
     upgrading,
 )
-
-_FOREIGN: tuple[dict[str, str], ...] = ({"externalId_null": "1"}, {"externalId_notlike": "pipeline%"})
-
-
-class _Registry(msgspec.Struct, rename="camel"):
-    id: str
-    state: str | None = None
-    server_address: str | None = None
-
-
-class _Login(msgspec.Struct, rename="camel"):
-    registry_id: str | None = None
-    state: str | None = None
-    public_value: str | None = None
 
 
 class RancherExporter:
@@ -107,7 +91,7 @@ class RancherExporter:
             yield from unknown(name, one, prefix)
 
     def _foreign(self) -> Iterator[LeftOut]:
-        for filters in _FOREIGN:
+        for filters in STRANGERS:
             for page in self._client.pages("services", ServiceExport, filters | {"system": "false"}):
                 for one in page:
                     if not one.going:
@@ -118,15 +102,15 @@ class RancherExporter:
     def _registries(self, stacks: tuple[Stack, ...]) -> tuple[FoundRegistry, ...]:
         """Those with a login that an image comes from."""
         used = {parse_reference(one.image).registry for stack in stacks for one in stack.definition.services}
-        rows = self._client.every("registries", _Registry)
-        addresses = {row.id: row.server_address or "" for row in rows if row.state not in GOING}
+        rows = self._client.every("registries", Registry)
+        addresses = {row.id: row.server_address or "" for row in rows if not row.going}
         if not used & set(addresses.values()):
             return ()
-        logins = self._client.every("registrycredentials", _Login)
+        logins = self._client.every("registrycredentials", Login)
         found = {
             FoundRegistry(address=addresses[one.registry_id or ""], user=one.public_value or "")
             for one in logins
-            if one.state not in GOING and addresses.get(one.registry_id or "") in used
+            if not one.going and addresses.get(one.registry_id or "") in used
         }
         return tuple(sorted(found))
 

@@ -11,15 +11,13 @@ from pipeline.edge.rancher_answers import RancherAnswered, Unanswered
 from pipeline.edge.rancher_client import RancherClient
 from pipeline.errors import Failed
 from pipeline.model.clock import Clock, Deadline
-from pipeline.model.rancher import GONE, ServiceRow, StackRow
+from pipeline.model.rancher import GONE, STRANGERS, ServiceRow, StackRow
 from pipeline.model.stack import FoundContainer, FoundStack, State
 from pipeline.model.surroundings import FoundImage, Surroundings
 from pipeline.platforms.rancher_found import found_stack, parse_place
 from pipeline.platforms.rancher_removal import Removal
 from pipeline.platforms.rancher_services import Services
 
-# What this toolkit makes begins so; a filter by "not like" passes over what has no externalId at all.
-_STRANGERS: tuple[dict[str, str], ...] = ({"externalId_null": "1"}, {"externalId_notlike": "pipeline%"})
 _SECONDS = 180.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
@@ -101,7 +99,7 @@ class RancherUpkeep:
                 raise
 
     def _all(self, kind: str, row: type[Any]) -> Iterable[Any]:
-        for filters in _STRANGERS:
+        for filters in STRANGERS:
             for page in self._client.pages(kind, row, filters | {"system": "false"}):
                 yield from page
 

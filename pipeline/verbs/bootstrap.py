@@ -151,12 +151,6 @@ def _known(sums: dict[str, str]) -> flow.Keep:
 
 
 def _wish(session: Session, flags: Flags) -> flow.Wish:
-    if session.settings.rancher and (flags.carried.images or flags.carried.data):
-        raise BadInput(
-            "a Rancher's images and volumes lie on its hosts, which only Rancher reaches",
-            hint="Leave --with-images and --with-data out: images come from their registry, and the folder's README.md "
-            "has the commands that copy data.",
-        )
     return flow.Wish(
         remap=_remap(session, flags.remap) if flags.remap else NO_REMAP,
         images=flags.carried.images,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import secrets
 
-from pipeline.errors import BadInput, Failed, Unreachable
+from pipeline.errors import BadInput
 from pipeline.flows import bootstrap as flow
 from pipeline.model.address import RancherAddress
 from pipeline.model.bootstrap_variables import registry_variables
-from pipeline.model.clock import Deadline
 from pipeline.model.inventory import FoundRegistry
 from pipeline.model.secret import Secret
 from pipeline.platforms.base import Exporter, Platform
+from pipeline.verbs.lab import until_it_answers
 from pipeline.wiring import Session
-
-_START_SECONDS = 30.0
 
 
 class RancherGround:
@@ -31,19 +29,8 @@ class RancherGround:
         """Gives back when it answers. Raises Failed when it does not."""
         lab = self._session.bootstrap.lab_rancher(self._address, self._environment)
         lab.up(image)
-        deadline = Deadline(self._session.clock, _START_SECONDS)
-        while True:
-            try:
-                self.platform()
-                return
-            except Unreachable as error:
-                if deadline.passed or not lab.state().running:
-                    self._session.console.tell(lab.last_words())
-                    raise Failed(
-                        f"the rehearsal's Rancher does not answer: {error.what}",
-                        hint="Its last words are above; try `invoke lab.up --rancher` by itself.",
-                    ) from error
-            deadline.pause(0.1)
+        hint = "try `invoke lab.up --rancher` by itself."
+        until_it_answers(self._session, lab, self.platform, name="the rehearsal's Rancher", hint=hint)
 
     def platform(self) -> Platform:
         return self._session.bootstrap.rehearsing_at(self._address, self._environment)

@@ -14,21 +14,18 @@ from pipeline.edge.files import write_file
 from pipeline.edge.folder import GeneratedFolder
 from pipeline.edge.library import shell_libraries
 from pipeline.edge.script import free_ports, run_script
-from pipeline.errors import BadInput, Failed, Unreachable
+from pipeline.errors import BadInput
 from pipeline.flows import bootstrap as flow
 from pipeline.flows.bootstrap_rehearse import Ground, Ran, rehearse
 from pipeline.model.bootstrap_folder import folder_name
-from pipeline.model.bootstrap_kit import LIBRARIES
-from pipeline.model.bootstrap_variables import PULLING
-from pipeline.model.clock import Deadline
+from pipeline.model.bootstrap_kit import LIBRARIES, PULLING
 from pipeline.model.dialect import Dialect
 from pipeline.model.rehearsal import Rehearsal, rehearsal_name, report_document, report_text
 from pipeline.model.secret import Secret
 from pipeline.verbs.bootstrap import sources_of
 from pipeline.verbs.bootstrap_rancher import RancherGround
+from pipeline.verbs.lab import is_checkout, lab_image, until_it_answers
 from pipeline.wiring import Session
-
-_START_SECONDS = 30.0
 
 
 def run(session: Session, wish: flow.Wish) -> int:
@@ -75,14 +72,6 @@ def _ground(session: Session, place: Path, environment: str) -> Ground:
         code, lines = run_script(place / script, variables, session.variables, told)
         return Ran(code=code, lines=lines)
 
-    def gateway(written: flow.Written) -> None:
-        image = _gateway_image(session)
-        if rancher:
-            rancher.start(image)
-        lab = drivers.lab(environment, **urls, kong_version=_kong_version(written))
-        lab.up(image, with_rancher=bool(rancher))
-        _wait(session, environment, urls["admin"])
-
     return Ground(
         environment=environment,
         host=host,
@@ -91,7 +80,7 @@ def _ground(session: Session, place: Path, environment: str) -> Ground:
         keep=folder.keep,
         write=folder.write,
         run=run_here,
-        gateway=gateway,
+        gateway=lambda written: _start(session, environment, urls, rancher, written),
         supplied=rancher.supplied if rancher else lambda written: _login(session, written),
         sources=flow.Sources(
             platform=rancher.platform if rancher else lambda: drivers.rehearsing(environment),
@@ -104,10 +93,22 @@ def _ground(session: Session, place: Path, environment: str) -> Ground:
     )
 
 
+def _start(
+    session: Session, environment: str, urls: Mapping[str, str], rancher: RancherGround | None, written: flow.Written
+) -> None:
+    """A gateway like the one that was dumped, and before it the Rancher, where there is one."""
+    image = _gateway_image(session)
+    if rancher:
+        rancher.start(image)
+    drivers = session.bootstrap
+    lab = drivers.lab(environment, admin=urls["admin"], proxy=urls["proxy"], kong_version=_kong_version(written))
+    lab.up(image, with_rancher=bool(rancher))
+    ask = drivers.gateway(environment, urls["admin"]).identity
+    until_it_answers(session, lab, ask, name="the rehearsal's gateway", hint="try `invoke lab.up` by itself.")
+
+
 def _gateway_image(session: Session) -> str:
     """Of a job the image that it runs in: there is no checkout of the toolkit in it."""
-    from pipeline.verbs.lab import is_checkout, lab_image
-
     own = session.variables.get("PIPELINE_IMAGE", "")
     return session.bootstrap.image(own) if own and not is_checkout() else lab_image(session)
 
@@ -136,17 +137,3 @@ def _kong_version(written: flow.Written) -> str:
     if identity.dialect is Dialect.APIS:
         return "0.14"
     return "3.4" if identity.version.startswith("3.") else "2.8"
-
-
-def _wait(session: Session, environment: str, admin: str) -> None:
-    deadline = Deadline(session.clock, _START_SECONDS)
-    while True:
-        try:
-            session.bootstrap.gateway(environment, admin).identity()
-            return
-        except Unreachable as error:
-            if deadline.passed:
-                raise Failed(
-                    f"the rehearsal's gateway does not answer: {error.what}", hint="Try `invoke lab.up` by itself."
-                ) from error
-        deadline.pause(0.1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pipeline
 from pipeline.builders.base import Making, Sought
@@ -126,38 +128,52 @@ def _recipe(session: Session) -> Recipe:
     )
 
 
-def _wait(session: Session) -> None:
+class LabRuns(Protocol):
+    """Whether a lab runs."""
+
+    @property
+    def running(self) -> bool: ...
+
+
+class Lab(Protocol):
+    """A lab as a container."""
+
+    def state(self) -> LabRuns: ...
+
+    def last_words(self) -> str: ...
+
+
+def until_it_answers(session: Session, lab: Lab, ask: Callable[[], object], *, name: str, hint: str) -> None:
+    """Until `ask` is not Unreachable. Failed, with the lab's last words, when it stopped or takes too long."""
     deadline = Deadline(session.clock, _START_SECONDS)
     while True:
         try:
-            session.gateway.identity()
+            ask()
             return
-        except Unreachable as error:
-            if deadline.passed or not session.lab.state().running:
-                session.console.tell(session.lab.last_words())
-                raise Failed(
-                    f"the lab gateway does not answer after {_START_SECONDS:g} s: {error.what}",
-                    hint="Its last words are above; `invoke lab.down lab.up` starts it anew.",
-                ) from error
-        deadline.pause(0.1)
-
-
-def _wait_for_rancher(session: Session) -> None:
-    deadline = Deadline(session.clock, _START_SECONDS)
-    lab = session.lab_rancher
-    front = HttpFront(Access(url=lab.url), clock=session.clock)
-    while True:
-        try:
-            if front.ask(Question(method="GET", path="/ping", headers={}), timeout=5).status == 200:
-                return
-            raise Refused(
-                f"something else than the lab Rancher answers at {lab.url}", hint="RANCHER_URL chooses another port."
-            )
         except Unreachable as error:
             if deadline.passed or not lab.state().running:
                 session.console.tell(lab.last_words())
                 raise Failed(
-                    f"the lab Rancher does not answer after {_START_SECONDS:g} s: {error.what}",
-                    hint="Its last words are above; `invoke lab.down lab.up --rancher` starts it anew.",
+                    f"{name} does not answer after {_START_SECONDS:g} s: {error.what}",
+                    hint=f"Its last words are above; {hint}",
                 ) from error
         deadline.pause(0.1)
+
+
+def _wait(session: Session) -> None:
+    again = "`invoke lab.down lab.up` starts it anew."
+    until_it_answers(session, session.lab, session.gateway.identity, name="the lab gateway", hint=again)
+
+
+def _wait_for_rancher(session: Session) -> None:
+    lab = session.lab_rancher
+    front = HttpFront(Access(url=lab.url), clock=session.clock)
+
+    def ask() -> None:
+        if front.ask(Question(method="GET", path="/ping", headers={}), timeout=5).status != 200:
+            raise Refused(
+                f"something else than the lab Rancher answers at {lab.url}", hint="RANCHER_URL chooses another port."
+            )
+
+    again = "`invoke lab.down lab.up --rancher` starts it anew."
+    until_it_answers(session, lab, ask, name="the lab Rancher", hint=again)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -14,14 +10,10 @@ import msgspec
 from hypothesis import strategies as st
 
 from pipeline.edge.clock import SystemClock
-from pipeline.edge.folder import GeneratedFolder
-from pipeline.edge.library import shell_libraries
 from pipeline.edge.rancher_project import open_rancher
-from pipeline.flows import bootstrap as flow
 from pipeline.lab.rancher.running import ENVIRONMENT_KEY, Lab
 from pipeline.lab.rancher.scheduler import Timings
 from pipeline.model.address import RancherAddress, RegistryAddress
-from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.rancher import ServiceWhole, StackRow
 from pipeline.model.secret import Secret
 from pipeline.model.stack import Mount, Port, RancherHealth, RancherPart, StackService
@@ -32,17 +24,17 @@ from tests.contracts.random_estates import (
     ENVIRONMENT,
     SECRETS,
     Draw,
+    Place,
     make_stack,
     names,
     secret_texts,
     values,
     variables,
 )
-from tests.contracts.whole_gateways import SHELLS, Open, gateways
+from tests.contracts.whole_gateways import Open, gateways
 
 SOON = Timings(step=0.01, tick=0.01, start=0.01, health=0.01, stop=0.01, retry=0.05, retry_limit=0.2)
 PULLING = RegistryAddress(host="registry.example:5000", user="it's me", password=Secret('p"a$$ \\word'))
-PLAIN = flow.Wish()
 DIGEST = "sha256:" + "1" * 64
 
 _words = st.lists(values, min_size=1, max_size=3).map(tuple)
@@ -148,10 +140,10 @@ def _with_sidekick(parts: list[StackService]) -> list[StackService]:
     ]
 
 
-class RancherSite:
+class RancherSite(Place):
     """A project of a lab Rancher and a gateway, and what this toolkit finds there."""
 
-    def __init__(self, rancher: Lab, lab: Open | None, environment: str = ENVIRONMENT) -> None:
+    def __init__(self, rancher: Lab, lab: Open, environment: str = ENVIRONMENT) -> None:
         self.rancher = rancher
         self.lab = lab
         self.environment = environment
@@ -160,18 +152,9 @@ class RancherSite:
         self.client = open_rancher(RancherAddress(url=rancher.url, **key), clock=clock)  # type: ignore[arg-type]  # texts
         self.platform = RancherPlatform(self.client, environment, PULLING, clock=clock)
         self.exporter = RancherExporter(self.client, environment)
-
-    @property
-    def sources(self) -> flow.Sources:
-        lab = self.lab
-        assert lab is not None
-        return flow.Sources(
-            platform=lambda: self.platform,
-            exporter=lambda: self.exporter,
-            gateway=lambda: lab.gateway,
-            records=lambda: (),
-            lost=lambda _: (),
-        )
+        keys = {"ACCESS_KEY": ENVIRONMENT_KEY.access, "SECRET_KEY": ENVIRONMENT_KEY.secret}
+        given = keys | {"URL": rancher.url, "REGISTER": "no"}
+        self.environ = {f"RANCHER_{name}": text for name, text in given.items()}
 
     def deploy(self, drawn: Draw) -> None:
         for stack in drawn.stacks:
@@ -179,28 +162,7 @@ class RancherSite:
             self.platform.start(replace(stack, labels={**stack.labels, "pipeline.definition": digest}), SECRETS)
         self.platform.close()
         wait_for(lambda: all(stack.serves for stack in self.platform.stacks()), seconds=30)
-        assert self.lab is not None
         self.lab.make(list(drawn.drafts))
-
-    def write(self, folder: Path, wish: flow.Wish = PLAIN) -> flow.Written:
-        place = GeneratedFolder(folder)
-        estate = flow.listed(self.sources, wish)
-        written = flow.written(estate, self.sources, wish, place.keep, shell_libraries(LIBRARIES))
-        place.write(written.files)
-        return written
-
-    def run(self, folder: Path, script: str, shell: str = "dash", **given: str) -> subprocess.CompletedProcess[str]:
-        command = [shutil.which(SHELLS[shell][0]) or shell, *SHELLS[shell][1:], str(folder / script)]
-        variables = {
-            "PATH": os.environ["PATH"],
-            "HOME": "/nonexistent",
-            "RANCHER_URL": self.rancher.url,
-            "RANCHER_ACCESS_KEY": ENVIRONMENT_KEY.access,
-            "RANCHER_SECRET_KEY": ENVIRONMENT_KEY.secret,
-            "RANCHER_REGISTER": "no",
-            "KONG_ADMIN_URL": self.lab.url if self.lab else "",
-        }
-        return subprocess.run(command, env=variables | given, capture_output=True, text=True, timeout=120, cwd="/")
 
     def made(self) -> dict[str, Any]:
         """What each service was told, secrets and all, without what the scripts marked it with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,16 +20,19 @@ from pipeline.edge.folder import GeneratedFolder
 from pipeline.edge.library import shell_libraries
 from pipeline.flows import bootstrap as flow
 from pipeline.model.address import EngineAddress, RegistryAddress
+from pipeline.model.bootstrap_document import snapshot_of
 from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.image import LABEL
 from pipeline.model.interpolate import secret_mark
 from pipeline.model.secret import Secret
 from pipeline.model.stack import NO_HEALTH, Definition, HealthCheck, Mount, Port, Stack, StackService
+from pipeline.platforms.base import Exporter, Platform
 from pipeline.platforms.docker import DockerPlatform
 from pipeline.platforms.docker_export import DockerExporter
 from tests.contracts.whole_gateways import HOSTILE, SHELLS, Draft, Open, gateways
 
 ENVIRONMENT = "stage"
+PLAIN = flow.Wish()
 ENGINE = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 values = st.one_of(
     st.sampled_from([one for one in HOSTILE if "\x00" not in one]),
@@ -170,16 +174,19 @@ def on_images(stack: Stack, images: Mapping[str, str]) -> Stack:
     return replace(stack, definition=definition, labels=labels)
 
 
-class Site:
-    """An engine and a gateway, and what this toolkit finds there."""
+def snapshot_bytes(written: flow.Written) -> bytes:
+    contents = written.contents
+    return json.dumps(snapshot_of(contents.inventory, contents.state), sort_keys=True).encode()
 
-    def __init__(self, engine: str, lab: Open, *, environment: str = ENVIRONMENT) -> None:
-        self.address = EngineAddress(host=engine)
-        self.lab = lab
-        self.environment = environment
-        self.client = open_engine(self.address)
-        self.exporter = DockerExporter(self.client, self.address, environment)
-        self.platform = DockerPlatform(self.client, self.address, environment, RegistryAddress())
+
+class Place:
+    """What a platform's exporter finds beside a gateway: written down as a folder, and its scripts run."""
+
+    lab: Open
+    platform: Platform
+    exporter: Exporter
+    environ: Mapping[str, str]
+    """What a script is given, so that it finds this place and no other."""
 
     @property
     def sources(self) -> flow.Sources:
@@ -191,20 +198,33 @@ class Site:
             lost=lambda _: (),
         )
 
-    def write(self, folder: Path, wish: flow.Wish) -> flow.Written:
+    def write(self, folder: Path, wish: flow.Wish = PLAIN) -> flow.Written:
         place = GeneratedFolder(folder)
         estate = flow.listed(self.sources, wish)
         written = flow.written(estate, self.sources, wish, place.keep, shell_libraries(LIBRARIES))
         place.write(written.files)
         return written
 
-    def run(self, folder: Path, script: str, shell: str, **given: str) -> subprocess.CompletedProcess[str]:
+    def run(self, folder: Path, script: str, shell: str = "dash", **given: str) -> subprocess.CompletedProcess[str]:
         command = [shutil.which(SHELLS[shell][0]) or shell, *SHELLS[shell][1:], str(folder / script)]
         variables = {"PATH": os.environ["PATH"], "KONG_ADMIN_URL": self.lab.url, "HOME": "/nonexistent"}
+        environ = {**variables, **self.environ, **given}
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, cwd="/")
+
+
+class Site(Place):
+    """An engine and a gateway, and what this toolkit finds there."""
+
+    def __init__(self, engine: str, lab: Open, *, environment: str = ENVIRONMENT) -> None:
+        self.address = EngineAddress(host=engine)
+        self.lab = lab
+        self.environment = environment
+        self.client = open_engine(self.address)
+        self.exporter = DockerExporter(self.client, self.address, environment)
+        self.platform = DockerPlatform(self.client, self.address, environment, RegistryAddress())
         # The engine that this site is, never the one that the docker command would choose by itself.
-        variables |= {name: os.environ[name] for name in ENGINE if name in os.environ}
-        variables |= {"DOCKER_HOST": self.address.host} if self.address.host else {}
-        return subprocess.run(command, env=variables | given, capture_output=True, text=True, timeout=120, cwd="/")
+        found = {name: os.environ[name] for name in ENGINE if name in os.environ}
+        self.environ = found | ({"DOCKER_HOST": self.address.host} if self.address.host else {})
 
     def close(self) -> None:
         self.client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -16,15 +15,14 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.edge.engine import open_engine
-from pipeline.flows.bootstrap import Wish, Written
-from pipeline.model.bootstrap_document import snapshot_of
+from pipeline.flows.bootstrap import Wish
 from pipeline.model.bootstrap_kit import kit_of
 from pipeline.model.rehearsal import rehearsal_name, staged
 from pipeline.model.remap import Remapped
 from pipeline.model.stack import HealthCheck
 from pipeline.platforms.docker_stage import DockerStage
 from tests.contracts.platform_scenes import HERE, STAYS, busybox_image, wait_for
-from tests.contracts.random_estates import SECRETS, SERVICE, Draw, Site, estates, make_stack, on_images
+from tests.contracts.random_estates import SECRETS, SERVICE, Draw, Site, estates, make_stack, on_images, snapshot_bytes
 from tests.contracts.whole_gateways import SHELLS, Open, open_lab
 
 if TYPE_CHECKING:
@@ -66,11 +64,6 @@ def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Open, Open]
     place = tmp_path_factory.mktemp("labs")
     with open_lab(place) as one, open_lab(place) as other:
         yield one, other
-
-
-def snapshot_bytes(written: Written) -> bytes:
-    contents = written.contents
-    return json.dumps(snapshot_of(contents.inventory, contents.state), sort_keys=True).encode()
 
 
 @settings(

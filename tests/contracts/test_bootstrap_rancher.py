@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from pipeline.flows.bootstrap import Written
 from pipeline.lab.rancher.running import running_rancher
-from pipeline.model.bootstrap_document import snapshot_of
 from pipeline.model.bootstrap_kit import kit_of
 from tests.contracts.rancher_estates import PULLING, SOON, RancherSite, rancher_estates
-from tests.contracts.random_estates import Draw
+from tests.contracts.random_estates import Draw, snapshot_bytes
 from tests.contracts.whole_gateways import SHELLS, Open, open_lab
 
 EXAMPLES = int(os.environ.get("RANDOM_ESTATES", "50"))
@@ -56,11 +55,6 @@ def build(site: RancherSite, folder: Path, shell: str, written: Written) -> None
     for script in STEPS:
         done = site.run(folder, script, shell, **secrets)
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-
-
-def snapshot_bytes(written: Written) -> bytes:
-    contents = written.contents
-    return json.dumps(snapshot_of(contents.inventory, contents.state), sort_keys=True).encode()
 
 
 @settings(

@@ -13,6 +13,7 @@ from pipeline.model.stack import Mount, Port, RancherHealth, RancherPart, StackS
 from tests.contracts.rancher_estates import DIGEST, SOON, RancherSite
 from tests.contracts.random_estates import Draw, make_stack
 from tests.contracts.whole_gateways import open_lab
+from tests.golden_folder import compared
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "bootstrap-rancher"
 HEALTH = RancherHealth(port=80, request_line='GET "/ws/cities/health" "HTTP/1.0"')
@@ -48,11 +49,4 @@ def test_an_environment_on_rancher_is_written_byte_for_byte(tmp_path: Path, requ
         site.close()
     found = {path: text for path, text in written.files.items() if path not in (*LIBRARIES, "SHA256SUMS")}
 
-    if request.config.getoption("--regold"):
-        for path in (old for old in GOLDEN.rglob("*") if old.is_file()):
-            path.unlink()
-        for name, text in found.items():
-            (GOLDEN / name).parent.mkdir(parents=True, exist_ok=True)
-            (GOLDEN / name).write_text(text)
-    there = {str(path.relative_to(GOLDEN)): path.read_text() for path in GOLDEN.rglob("*") if path.is_file()}
-    assert found == there
+    compared(found, GOLDEN, request)

@@ -15,9 +15,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.flows.bootstrap import Wish, Written
-from pipeline.model.bootstrap_document import snapshot_of
 from pipeline.model.bootstrap_kit import kit_of
-from tests.contracts.random_estates import SECRETS, Draw, Site, estates, on_images
+from tests.contracts.random_estates import SECRETS, Draw, Site, estates, on_images, snapshot_bytes
 from tests.contracts.whole_gateways import SHELLS, open_lab
 from tests.memory_engine import MemoryEngine, memory_engine
 
@@ -88,11 +87,6 @@ def made(engine: MemoryEngine) -> dict[str, object]:
         # The order of variables is nobody's: a program asks for them by name.
         found[one["Name"]] = (one["Config"] | own | {"Env": sorted(one["Config"]["Env"] or ())}, one["HostConfig"])
     return found
-
-
-def snapshot_bytes(written: Written) -> bytes:
-    contents = written.contents
-    return json.dumps(snapshot_of(contents.inventory, contents.state), sort_keys=True).encode()
 
 
 @settings(

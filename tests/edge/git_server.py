@@ -13,13 +13,12 @@ from pathlib import Path
 
 
 class Repository:
-    """`url` is the project's; the repository is at `<url>.git`. `refused` counts requests without the token."""
+    """`url` is the project's; the repository is at `<url>.git`."""
 
     def __init__(self, folder: Path, token: str) -> None:
         self.path = folder / "group" / "hello.git"
         self.token = token
         self.url = ""
-        self.refused = 0
         subprocess.run(["git", "init", "--quiet", "--bare", str(self.path)], check=True)
         self.git("config", "http.receivepack", "true")
 
@@ -50,7 +49,6 @@ def _server(repository: Repository) -> ThreadingHTTPServer:
 
         def do_GET(self) -> None:
             if self.headers.get("Authorization") != wanted:
-                repository.refused += 1
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="GitLab"')
                 self.send_header("Content-Length", "0")

@@ -128,4 +128,3 @@ def test_a_token_of_any_characters_opens_the_repository_and_its_own_error_names_
             Branch(root=checkout, name=FOLDER, url=f"{repository.url}.git", token=Secret("wrong-one")).tip()
 
     assert "wrong-one" not in failed.value.what
-    assert repository.refused

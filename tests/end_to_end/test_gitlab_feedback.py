@@ -12,10 +12,9 @@ import docker.errors
 import pytest
 
 from tests.edge.git_server import served_repository
-from tests.end_to_end.conftest import forget_routes
 from tests.end_to_end.estate import Estate, ask
 from tests.end_to_end.gitlab_local import IMAGE, GitLab, Site, site
-from tests.end_to_end.test_gitlab_pipelines import passed
+from tests.end_to_end.test_gitlab_pipelines import passed, project
 
 pytestmark = pytest.mark.engine
 TOKEN = "glpat-0123456789abcdef-WXYZ"
@@ -30,11 +29,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def gitlab(here: Site, tmp_path: Path) -> Iterator[GitLab]:
-    found = GitLab(site=here, estate=Estate(tmp_path / "hello", here.environment, single=True))
-    found.adopt()
-    yield found
-    here.environment.clear()
-    forget_routes(here.environment)
+    yield from project(here, Estate(tmp_path / "hello", here.environment, single=True))
 
 
 def test_what_runs_in_production_goes_back_into_its_branch_once_and_releases_nothing(
@@ -64,10 +59,10 @@ def test_what_runs_in_production_goes_back_into_its_branch_once_and_releases_not
     for text in (released.out + released.err, again.err, wrong.err):
         assert TOKEN not in text
         assert "wrong-token-wrong" not in text
-    listed = gitlab.run(
-        "--list", **{**here.variables(), **given, "CI_COMMIT_BRANCH": branch, "CI_COMMIT_REF_NAME": branch}
-    )
-    assert "deploy production" not in listed.out, listed
+    variables = {**here.variables(), **given}
+    for name, releases in (("master", True), (branch, False)):
+        listed = gitlab.run("--list", **{**variables, "CI_COMMIT_BRANCH": name, "CI_COMMIT_REF_NAME": name})
+        assert ("deploy production" in listed.out) is releases, listed
 
 
 def test_the_first_pipelines_file_runs_unchanged_in_the_toolkits_image(gitlab: GitLab, here: Site) -> None:

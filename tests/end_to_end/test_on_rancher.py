@@ -15,7 +15,7 @@ from tests.builders.engine_support import running_registry
 from tests.end_to_end.conftest import forget_routes
 from tests.end_to_end.estate import Environment, Estate, ask, free_port
 from tests.end_to_end.load import Load
-from tests.end_to_end.test_bootstrap import bare, run_scripts
+from tests.end_to_end.test_bootstrap import bare, rehearsals, run_scripts
 
 pytestmark = pytest.mark.engine
 
@@ -227,8 +227,7 @@ def test_the_environment_is_written_down_and_rehearsed_on_a_rancher_of_its_own(
     assert report["passed"]
     assert report["verification"]["found"] == {"services": 1, "entities": 2, "routes": 1}
     assert "hunter2" not in rehearsed.out + rehearsed.err
-    left = environment.engine.containers.list(all=True, filters={"name": "rehearsal-"}, ignore_removed=True)
-    assert left == []
+    assert rehearsals(environment) == []
     pushed.behave("changed")
     pushed.invoke("release", HELLO_TOKEN="hunter2-hunter2")
     assert pushed.invoke("bootstrap", "--check").code == 2

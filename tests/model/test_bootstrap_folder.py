@@ -15,6 +15,7 @@ from pipeline.model.bootstrap_kit import LIBRARIES
 from pipeline.model.remap import NO_REMAP, parse_remap
 from pipeline.model.state_file import read_state_file
 from tests.contracts.random_estates import Site
+from tests.golden_folder import compared
 from tests.memory_engine import memory_engine
 
 CASES = Path(__file__).parent.parent / "golden" / "bootstrap"
@@ -58,13 +59,4 @@ def folder_of(case: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
 def test_a_case_is_written_byte_for_byte(case: Path, request: pytest.FixtureRequest) -> None:
-    found, folder = folder_of(case), case / "folder"
-    if request.config.getoption("--regold"):
-        for path in (old for old in folder.rglob("*") if old.is_file()):
-            path.unlink()
-        for name, text in found.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
-
-    there = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
-    assert found == there
+    compared(folder_of(case), case / "folder", request)
