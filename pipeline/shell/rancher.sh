@@ -134,7 +134,7 @@ rancher_find() {
     rancher_first
 }
 
-# rancher_state: sets rancher_state to that of the first thing of the answer.
+# rancher_state: sets rancher_state to that of the answer's thing, of a list's first one.
 rancher_state() {
     rancher_state=${rancher_answer#*'"data":['}
     rancher_state=${rancher_state#*'"state":"'}
@@ -214,12 +214,20 @@ rancher_make() {
     rancher_server
     rancher_choose "$1"
     [ -z "$rancher_id" ] || return 0
-    kong_escape "${kong_of_RANCHER_PROJECT:-$1}"
+    kong_escape "$rancher_wanted"
     rancher_ask POST /v2-beta/projects "{\"name\":$kong_escaped}"
-    rancher_must "the project ${kong_of_RANCHER_PROJECT:-$1}" 201
-    bootstrap_tell "project ${kong_of_RANCHER_PROJECT:-$1}: made"
+    rancher_must "the project $rancher_wanted" 201
+    bootstrap_tell "project $rancher_wanted: made"
     rancher_choose "$1"
-    [ -n "$rancher_id" ] || kong_stop 1 "the project ${kong_of_RANCHER_PROJECT:-$1} was made and is not seen" 'Use the key of an account.'
+    [ -n "$rancher_id" ] || kong_stop 1 "the project $rancher_wanted was made and is not seen" 'Use the key of an account.'
+    # What is in a project that is not active is refused to everybody (403).
+    while :; do
+        rancher_ask GET "/v2-beta/projects/$rancher_id" ''
+        rancher_must "the project $rancher_wanted" 200
+        rancher_state
+        [ "$rancher_state" != active ] || return 0
+        rancher_wait_more "the project $rancher_wanted is $rancher_state" 'Look at it in Rancher.'
+    done
 }
 
 rancher_answers() {
@@ -248,7 +256,7 @@ rancher_server() {
     *) rancher_port=80 ;;
     esac
     if ! docker container inspect --format . rancher-server >/dev/null 2>&1; then
-        bootstrap_tell "the Rancher server: started from $RANCHER_SERVER_IMAGE"
+        bootstrap_tell "the Rancher server: started from $RANCHER_SERVER_IMAGE; it lets everybody in until its access control is on"
         if ! bootstrap_said=$(docker run --detach --name rancher-server --restart unless-stopped \
             --publish "$rancher_port:8080" --volume rancher-server:/var/lib/mysql "$RANCHER_SERVER_IMAGE" 2>&1); then
             kong_stop 1 "the Rancher server could not be started: $bootstrap_said" 'Mend the cause and run this file again.'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -317,6 +318,12 @@ def test_a_project_that_is_not_there_is_made_with_the_key_of_an_account(bench: B
     assert (code, "has no project" in said) == (4, True), said
     code, said = bench.run("40-platform.sh", RANCHER_PROJECT='the "new" one', **key)
     assert (code, 'project the "new" one: made' in said) == (0, True), said
+    asked = bench.lab.requests
+    made = asked.index("POST /v2-beta/projects")
+    looked = next(
+        at for at, line in enumerate(asked) if at > made and re.match("GET /v2-beta/projects/1a[0-9]+$", line)
+    )
+    assert looked < next(at for at, line in enumerate(asked) if at > made and "/registries" in line)
     code, said = bench.run("40-platform.sh", RANCHER_PROJECT='the "new" one', **key)
     assert (code, "made" in said) == (0, False), said
     code, said = bench.run("50-stacks.sh", RANCHER_PROJECT='the "new" one', **key)
