@@ -23,6 +23,7 @@ from pipeline.model.route import Excluded, GatewayState, stack_of_upstream
 from pipeline.model.secret import Secret
 from pipeline.model.secret_fields import named_secrets
 from pipeline.model.stack import FoundStack
+from pipeline.model.whose_gateway import refuse_other_environment
 from pipeline.platforms.base import Exporter, Platform
 
 _SHOWN = 5
@@ -97,8 +98,9 @@ def listed(sources: Sources, wish: Wish) -> Estate:
 
 
 def written(estate: Estate, sources: Sources, wish: Wish, keep: Keep, libraries: Mapping[str, str]) -> Written:
-    """The folder. Same estate, same bytes. Refused for images that are nowhere else, Failed for one that its registry
-    has lost."""
+    """The folder. Same estate, same bytes. Refused for a gateway that carries another environment's name and for images
+    that are nowhere else, Failed for one that its registry has lost."""
+    refuse_other_environment(estate.sealed.inventory.environment, estate.state.identity.environments)
     told = sources.digests([one.id for one in loose(estate.sealed.inventory)])
     moved = wish.stage(remapped(resolved(estate.sealed.inventory, told), estate.state, wish.remap))
     inventory = pinned(moved.inventory, carried=wish.images)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pipeline.errors import Failed, PipelineError, Refused, Unreachable
 from pipeline.gateways.base import Front, Gateway
 from pipeline.model.check import Answer, Question, expectation, make_question, shortfall
-from pipeline.model.ci import REVIEW, family
 from pipeline.model.clock import Clock, Deadline
 from pipeline.model.manifest import Verify
 from pipeline.model.plan import Change, kept, writing
 from pipeline.model.registration import Checked, Outcome, Registration
 from pipeline.model.route import FoundRoute, Route, overlaps, same_upstream, tag_word
+from pipeline.model.whose_gateway import refuse_other_environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,8 @@ def plan_registration(wanted: Route, gateway: Gateway) -> RegistrationPlan:
     # What the driver plans to change it has found to be ours: where there are no tags, nothing else may show it.
     changed = {change.id for change in changes if change.id}
     ours = tuple(route for route in found if _is_ours(route, wanted) or route.id in changed)
-    _refuse_other_environment(wanted, found)
+    named = {route.owner.environment for route in found if route.owner.ours}
+    refuse_other_environment(wanted.environment, named)
     _refuse_overlap(wanted, tuple(route for route in found if route not in ours))
     return RegistrationPlan(changes=changes, before=ours[0] if ours else None, kept=kept(steps))
 
@@ -168,19 +169,6 @@ def _undone(plan: RegistrationPlan, gateway: Gateway) -> str:
     if plan.before is None:
         return "the new route was removed again"
     return f"put back: requests go to {plan.before.upstream} as before"
-
-
-def _refuse_other_environment(wanted: Route, found: tuple[FoundRoute, ...]) -> None:
-    ours = tag_word(wanted.environment)
-    others = {route.owner.environment for route in found if route.owner.ours} - {ours, ""}
-    if family(wanted.environment) == REVIEW:
-        # Reviews share a gateway, each with names and a host of its own.
-        others = {other for other in others if not other.startswith(f"{REVIEW}.")}
-    if others:
-        raise Refused(
-            f"this gateway carries the environment {', '.join(sorted(others))}, and {wanted.environment} was asked for",
-            hint=f"Name the gateway of {wanted.environment} (KONG_ADMIN_URL, invoke.yaml), or choose with -e.",
-        )
 
 
 def _refuse_overlap(wanted: Route, found: tuple[FoundRoute, ...]) -> None:

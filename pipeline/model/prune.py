@@ -13,6 +13,7 @@ from pipeline.model.route import FoundRoute, tag_word
 from pipeline.model.snapshot import Snapshot
 from pipeline.model.stack import FoundStack
 from pipeline.model.surroundings import FoundVolume
+from pipeline.model.whose_gateway import refuse_other_environment
 
 PRUNE_VERSION = 1
 
@@ -78,7 +79,7 @@ def plan_prune(
     Refused when the snapshot is incomplete, and when the gateway leads to no running stack of a service that has some.
     """
     refuse_incomplete(snapshot)
-    refuse_other_environment(snapshot)
+    refuse_foreign_gateway(snapshot)
     asked = frozenset(services)
     chosen = tuple(name for name in snapshot.services if not asked or name in asked)
     views = [View(snapshot=snapshot, service=name, policy=policy) for name in chosen]
@@ -121,15 +122,10 @@ def refuse_incomplete(snapshot: Snapshot, *needed: str) -> None:
         )
 
 
-def refuse_other_environment(snapshot: Snapshot) -> None:
+def refuse_foreign_gateway(snapshot: Snapshot) -> None:
     """Raises Refused for a gateway whose routes carry another environment's name."""
-    others = {route.owner.environment for route in snapshot.routes if route.owner.ours}
-    others -= {tag_word(snapshot.environment), ""}
-    if others:
-        raise Refused(
-            f"this gateway carries the environment {', '.join(sorted(others))}, not {snapshot.environment}",
-            hint=f"Name the gateway of {snapshot.environment} (KONG_ADMIN_URL, invoke.yaml), or choose with -e.",
-        )
+    named = {route.owner.environment for route in snapshot.routes if route.owner.ours}
+    refuse_other_environment(snapshot.environment, named)
 
 
 def refuse_wrong_gateway(views: list[View]) -> None:

@@ -9,7 +9,7 @@ from pipeline.errors import Failed, PipelineError
 from pipeline.flows.adopt import Adoption, adopt_one
 from pipeline.flows.lease import holding_those
 from pipeline.model.adoption import Claim, find_claims
-from pipeline.model.prune import refuse_incomplete, refuse_other_environment
+from pipeline.model.prune import refuse_foreign_gateway, refuse_incomplete
 from pipeline.model.record import lease_name
 from pipeline.verbs.several import checks_only
 from pipeline.verbs.surveys import bare_record, holder_of, survey_all
@@ -23,7 +23,7 @@ def adopt(c: Context, environment: str | None, *, yes: bool, check: bool) -> int
     try:
         snapshot = survey_all(session, branches=False)
         refuse_incomplete(snapshot)
-        refuse_other_environment(snapshot)
+        refuse_foreign_gateway(snapshot)
         claims = find_claims(snapshot, {manifest.name: manifest.uri for manifest, _ in session.manifests})
         session.console.result("\n".join(_lines(claims)) or f"nothing in {name} can be taken over")
         able = [claim for claim in claims if not claim.against]

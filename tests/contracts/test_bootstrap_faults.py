@@ -210,6 +210,15 @@ def test_a_container_beside_the_stacks_is_counted_with_its_reason(bench: Bench) 
     assert document["counts"]["containers"] == {"listed": 2, "exported": 1, "excluded": excluded}
 
 
+def test_a_gateway_of_another_environment_is_not_written_down(bench: Bench) -> None:
+    bench.deploy()
+    body = {"name": "s", "host": "x.example", "port": 80, "protocol": "http", "tags": ["pipeline", "env.production"]}
+    bench.source.lab.gateway._admin.write("PUT", ("services", SERVICE), body)
+
+    with pytest.raises(Refused, match="carries the environment production, and stage was asked for"):
+        bench.write()
+
+
 def test_a_route_to_what_no_script_makes_is_named(bench: Bench) -> None:
     bench.deploy()
     bench.route()
