@@ -26,7 +26,7 @@ bootstrap_begin() {
             ;;
         esac
     done <SHA256SUMS
-    if ! printf '%s' "$bootstrap_sums" | sha256sum -c --quiet >&2 2>/dev/null; then
+    if ! printf '%s' "$bootstrap_sums" | sha256sum -c --quiet >/dev/null 2>&1; then
         bootstrap_changed=$(printf '%s' "$bootstrap_sums" | sha256sum -c 2>/dev/null) || :
         kong_stop 4 "files are not as SHA256SUMS has them: $(bootstrap_failed "$bootstrap_changed")" \
             'Take the folder anew; FORCE=1 runs it as it is.'
