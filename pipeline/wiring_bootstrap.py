@@ -157,17 +157,19 @@ class BootstrapDrivers:
         return found
 
     def _registry(self, host: str) -> RegistryClient:
-        """As the engine reaches it. A Rancher's hosts are reached by nobody: the engine that builds is asked which
-        registries are without TLS, and where there is none they all have it."""
+        """As the engine reaches it. A job that writes a Rancher's environment down need not have one: without it every
+        registry but one of this machine is behind TLS."""
+        from pipeline.edge.docker_config import Logins
         from pipeline.edge.registry import RegistryClient
+        from pipeline.edge.registry_transport import is_loopback
 
-        access = self._access
         try:
-            return access.open(host)
+            return self._access.open(host)
         except Unreachable:
             if not self._settings.rancher:
                 raise
-            return RegistryClient(host, access.logins.of(host), insecure=False, clock=self._clock)
+        login = Logins([self._settings.pulling]).of(host)
+        return RegistryClient(host, login, insecure=is_loopback(host), clock=self._clock)
 
     @cached_property
     def _access(self) -> RegistryAccess:

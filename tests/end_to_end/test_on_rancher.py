@@ -216,12 +216,14 @@ def test_the_environment_is_written_down_and_rehearsed_on_a_rancher_of_its_own(
 ) -> None:
     ran = pushed.invoke("bootstrap")
     checked = pushed.invoke("bootstrap", "--check")
+    without_engine = pushed.invoke("bootstrap", "--check", DOCKER_HOST="unix:///nowhere.sock")
     rehearsed = pushed.invoke("bootstrap", "--rehearse")
 
     assert ran.code == 0, ran
     folder = pushed.folder / "bootstrap" / environment.name
     assert "hunter2" not in "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
     assert checked.code == 0, checked
+    assert without_engine.code == 0, without_engine
     assert rehearsed.code == 0, rehearsed
     report = json.loads((pushed.folder / f"build/bootstrap-{environment.name}/rehearsal.json").read_text())
     assert report["passed"]
